@@ -1,0 +1,1 @@
+"""One file per outside service; the registry finds them by looking here."""

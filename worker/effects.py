@@ -1,0 +1,68 @@
+"""The vocabulary that goes out: what the plays intend, before anything has happened.
+
+An effect is a value. It becomes a row of the outbox with its own idempotency key, and dispatch makes it happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Lane(StrEnum):
+    """Where an effect waits; one slow vendor must not starve another."""
+
+    CRM = "crm"
+    MAIL = "mail"
+    ALERT = "alert"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The CRM contact of this customer shall show this score, band and reason (one tag, four fields)."""
+
+    lane: ClassVar[Lane] = Lane.CRM
+    customer_id: str
+    contact_id: str
+    band: str
+    score: str
+    """Rounded for people, "" while it is unknown."""
+    reason: str
+    """The drivers in words; never sent to the customer."""
+    as_of: int
+    """When it was computed, epoch seconds UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail to one person, rendered only when it is sent."""
+
+    lane: ClassVar[Lane] = Lane.MAIL
+    customer_id: str
+    to: str
+    name: str
+    template: str
+    """The name of a file in `templates/email/`, without its ending."""
+    play: str
+    purpose: str
+    """marketing, service or transactional."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the template may say: texts, already worded, each with its period; never the score or the band."""
+    expires_at: int = 0
+    """Past this moment it is no longer worth sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One message to the team."""
+
+    lane: ClassVar[Lane] = Lane.ALERT
+    customer_id: str
+    title: str
+    text: str
+    link: str = ""
+
+
+Effect = Standing | Mail | Alert

@@ -1,0 +1,226 @@
+"""What an integration is: one value that says how a vendor is heard, pulled and written to.
+
+Every file in `integrations/` ends with `INTEGRATION = Integration(…)`. A part that a vendor does not have stays None.
+`connect` gives the vendor's connection; the pulls and roles below get that connection handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from worker.effects import Alert
+from worker.facts import CrmContact, Delivery, Parsed
+from worker.lib.clock import Clock
+from worker.lib.http import Http
+
+
+class Settings(BaseModel):
+    """The settings of one integration: a section `[integrations.<name>]` of config.toml.
+
+    A secret is a `SecretStr` field; the file never holds it, only the name of the environment variable that does:
+    the field `key` is written as `key_env = "KEAP_KEY"`. Every field has a description; the example file is made
+    from them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Refused(Exception):
+    """A request that is not to be believed or not to be had. Its text is the one sentence the sender gets."""
+
+    def __init__(self, status: int, sentence: str, reason: str) -> None:
+        """`reason` is a short word for the counter: unsigned, forged, stale, not_json, wrong_mode …"""
+        super().__init__(sentence)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A webhook request before anyone has believed it."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    secret: str = ""
+    """The last part of `/hooks/<integration>/<secret>`, for vendors that cannot sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `verify` found out about a request that it believes."""
+
+    external_id: str
+    """The vendor's id of this delivery; it repeats another only if id *and* body are equal."""
+    body: str
+    """What is stored: the JSON text, with any field dropped that the integration declares as not to be kept."""
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers the vendor wants echoed (Keap's X-Hook-Secret)."""
+    urgent: bool = False
+    """Assess at once: a failed payment, a cancellation, an urgent ticket."""
+    keep: bool = True
+    """False for a handshake that carries no news."""
+
+
+Verify = Callable[[Incoming, Any, int], Receipt]
+"""(request, settings, now) -> receipt; raises Refused with 400 or 401. Compares digests as bytes, in constant time."""
+
+Parse = Callable[[Delivery, Any], Parsed]
+"""(delivery, settings) -> what it says. Pure: no clock, no network. Raises ValueError for a body of no known shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a pull, as it came."""
+
+    external_id: str
+    """Names the request that fetched it, so that the same page twice is one delivery."""
+    body: str
+    """JSON text."""
+    cursor: str | None = None
+    """The bookmark that is safe once this page is stored; None leaves the bookmark where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """One stream that is read on a schedule."""
+
+    stream: str
+    fetch: Callable[[Http, Any, str | None, int], Iterator[Page]]
+    """(connection, settings, cursor or None at first, now) -> pages, each stored with its cursor in one transaction."""
+    feeds: tuple[str, ...] = ()
+    """The kinds of fact that rest on this stream; when it goes quiet, measures over them freeze."""
+
+
+# -- roles: what an integration can do for the outside world ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CrmNames:
+    """What Keepwell calls its own things in a CRM."""
+
+    category: str = "Keepwell"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """band -> tag name."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """our field key (score, band, reason, as_of) -> field label."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrmIds:
+    """The same things by the CRM's ids."""
+
+    tags: Mapping[str, str]
+    fields: Mapping[str, str]
+
+
+class Crm(Protocol):
+    """A CRM that shows our standing on a contact. Ids are the CRM's, as text. Raises lib.http's Failure kinds."""
+
+    def find_or_create(self, names: CrmNames, *, adopt: bool) -> CrmIds:
+        """Find our category, tags and fields, or create them.
+
+        Raises GiveUp where a thing of that name exists that we did not make, unless `adopt`.
+        """
+
+    def read(self, contact_ids: Sequence[str]) -> dict[str, CrmContact]:
+        """The contacts as they are now, in as few calls as there are; one that is gone is left out."""
+
+    def write_fields(self, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, FieldResult]:
+        """{contact: {field id: value}} -> {contact: result}. Keeps everybody else's fields; verifies after."""
+
+    def add_tag(self, tag_id: str, contact_ids: Sequence[str]) -> dict[str, str]:
+        """Put a tag on many; gives {contact: "" or the reason it failed}."""
+
+    def remove_tag(self, tag_id: str, contact_ids: Sequence[str]) -> dict[str, str]:
+        """Take a tag off many; gives {contact: "" or the reason it failed}."""
+
+    def canary(self, contact_id: str, names: CrmNames) -> str:
+        """Find out on one contact how a partial field write treats the other fields: `replaces` or `merges`.
+
+        Leaves the contact as it was; raises GiveUp where that did not work out.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FieldResult:
+    """How one contact's field write went."""
+
+    ok: bool
+    reason: str = ""
+    before: Mapping[str, str] = field(default_factory=dict)
+    """Our fields as they stood in the read just before the write."""
+    lost_race: tuple[str, ...] = ()
+    """Fields of others that differ after our write from the read just before it: somebody wrote meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail ready to leave: plain strings, one recipient."""
+
+    message_id: str
+    """Stable per effect; the idempotency key where the channel knows none."""
+    sender: str
+    reply_to: str
+    to: str
+    to_name: str
+    subject: str
+    text: str
+    html: str
+    unsubscribe_url: str
+
+
+class Mailer(Protocol):
+    """A channel for mail. `deduplicates` says whether sending the same message_id twice delivers once."""
+
+    deduplicates: bool
+
+    def send(self, letter: Letter) -> str:
+        """Hand one letter over and give the channel's reference.
+
+        Raises Retry (surely not sent), GiveUp (will never be), or Unsure (nobody can know).
+        """
+
+
+class Alerter(Protocol):
+    """A place where the team reads."""
+
+    def send(self, alert: Alert) -> None:
+        """Post one message. Raises lib.http's Failure kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """One outside service, whole."""
+
+    name: str
+    """The file's name: `keap`; also the `source` of its facts and the path of its hook."""
+    title: str
+    """As the vendor writes it: `Keap`."""
+    does: str
+    """One phrase for the README's table: "contacts, tags and fields, in and out"."""
+    settings: type[Settings]
+    docs: str = ""
+    """The vendor's documentation."""
+    connect: Callable[[Any, Clock], Http] | None = None
+    """(settings, clock) -> the one pooled, rate-limited connection."""
+    verify: Verify | None = None
+    parse: Parse | None = None
+    pulls: tuple[Pull, ...] = ()
+    feeds: tuple[str, ...] = ()
+    """Kinds of fact that its webhooks or files bring, beside those of the pulls."""
+    crm: Callable[[Http, Any, Clock], Crm] | None = None
+    mailer: Callable[[Any, Clock], Mailer] | None = None
+    alerter: Callable[[Http, Any], Alerter] | None = None
+    check: Callable[[Http, Any], Iterable[str]] | None = None
+    """Asks the vendor who we are: gives lines for `keepwell check`; raises Reconnect with what to do."""
+
+
+__all__ = [
+    "Alerter", "Crm", "CrmIds", "CrmNames", "FieldResult", "Incoming", "Integration", "Letter", "Mailer", "Page",
+    "Parse", "Pull", "Receipt", "Refused", "SecretStr", "Settings", "Verify",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Station 3: a change and the rules become effects, after one arbiter."""

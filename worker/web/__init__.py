@@ -1,0 +1,1 @@
+"""The doors: hooks and API in, pages out."""
