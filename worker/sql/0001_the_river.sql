@@ -11,6 +11,8 @@ create table deliveries (
     body_hash text not null,
     body text not null,
     received_at bigint not null,
+    -- 1 for a first backfill or an import: what it tells was known when it happened
+    history bigint not null default 0,
     parsed_at bigint,
     attempts bigint not null default 0,
     error text,
@@ -51,6 +53,8 @@ create table identities (
     external_id text not null,
     customer_id text not null references customers (id),
     at bigint not null,
+    -- how we know whose it is: first (it made the customer), link (declared), name, email (a guess that a link may mend)
+    via text not null,
     -- the newest sighting that has been taken in, so that an older one never overwrites it
     sighted_at bigint not null default 0,
     gone_at bigint,
@@ -94,6 +98,8 @@ create table facts (
     value bigint not null,
     source text not null,
     source_id text not null,
+    -- as of when the source said so: a newer word on the same fact replaces an older one, never the reverse
+    sighted_at bigint not null,
     unique (source, source_id)
 );
 create index facts_of on facts (customer_id, day, kind);

@@ -1,0 +1,197 @@
+"""What the intake keeps: customers and their identities, facts and their roll-up. The station's door to the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from worker.facts import Attribute, CrmContact, Fact, Identity, Person, kind_named
+from worker.lib.clock import local_day
+from worker.lib.ids import new_id
+from worker.lib.store import Row, Store, sql
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An identity that we know, and whose it is."""
+
+    id: str
+    customer_id: str
+    via: str
+    sighted_at: int
+    time_zone: str
+
+
+def identity(store: Store, who: Identity) -> Known | None:
+    """Look an identity up."""
+    row = store.row(sql("intake", "identity"), {"source": who.source, "external_id": who.external_id})
+    if row is None:
+        return None
+    return Known(row["id"], row["customer_id"], row["via"], row["sighted_at"], row["time_zone"])
+
+
+def add_customer(store: Store, *, name: str, first_at: int, time_zone: str = "", owner: str = "") -> str:
+    """Make a customer, known since `first_at`; gives its id. An empty time zone means the workspace's."""
+    customer_id = new_id("cus")
+    store.run(
+        sql("intake", "add_customer"),
+        {"id": customer_id, "name": name, "owner": owner, "time_zone": time_zone, "first_at": first_at},
+    )
+    return customer_id
+
+
+def add_identity(store: Store, who: Identity, customer_id: str, at: int, via: str = "first") -> str:
+    """Say that this identity is that customer; gives the identity's id."""
+    identity_id = new_id("idn")
+    binds = {"id": identity_id, "customer_id": customer_id, "at": at, "via": via}
+    store.run(sql("intake", "add_identity"), {**binds, "source": who.source, "external_id": who.external_id})
+    return identity_id
+
+
+def sight(store: Store, identity_id: str, at: int, *, gone: bool) -> bool:
+    """Note a sighting; False where a newer one has been taken in already."""
+    return store.run(sql("intake", "sight"), {"id": identity_id, "at": at, "gone": int(gone)}) > 0
+
+
+def put_people(store: Store, customer_id: str, identity_id: str, people: Iterable[Person], at: int) -> None:
+    """Keep the people a source names, one for each identity and role; an older word never replaces a newer one."""
+    for person in people:
+        store.run(
+            sql("intake", "put_person"),
+            {
+                "id": new_id("per"), "customer_id": customer_id, "identity_id": identity_id,
+                "email": normal_email(person.email), "name": person.name, "role": person.role, "at": at,
+            },
+        )  # fmt: skip
+
+
+def put_attributes(store: Store, customer_id: str, identity_id: str, attributes: Iterable[Attribute]) -> bool:
+    """Keep dated attributes; gives whether one was new.
+
+    A value that stands already is not written again. The oldest date at which it was seen is lost for one that comes
+    late, and that changes no answer: as of any moment the newest value not after it is what counts.
+    """
+    changed = False
+    for one in attributes:
+        stands = store.value(
+            sql("intake", "latest_attribute"), {"identity_id": identity_id, "name": one.name, "at": one.at}
+        )
+        if stands == one.value:
+            continue
+        store.run(
+            sql("intake", "put_attribute"),
+            {"customer_id": customer_id, "identity_id": identity_id, "name": one.name, "at": one.at,
+             "value": one.value},
+        )  # fmt: skip
+        changed = True
+    return changed
+
+
+def put_crm_contact(store: Store, source: str, identity_id: str, contact: CrmContact, now: int) -> bool:
+    """Mirror a CRM contact; False where a newer state is mirrored already."""
+    return store.run(
+        sql("intake", "put_crm_contact"),
+        {
+            "source": source, "contact_id": contact.contact_id, "identity_id": identity_id,
+            "email": normal_email(contact.email), "opt_in": contact.opt_in, "may_mail": int(contact.may_mail),
+            "tags": json.dumps(sorted(contact.tags)), "fields": json.dumps(dict(sorted(contact.fields))),
+            "updated_at": contact.updated_at, "seen_at": now,
+        },
+    ) > 0  # fmt: skip
+
+
+def add_facts(
+    store: Store,
+    customer_id: str,
+    identity_id: str,
+    facts: Iterable[Fact],
+    time_zone: str = "UTC",
+    *,
+    sighted_at: int = 0,
+    known_at: int = 0,
+) -> int:
+    """Keep facts, roll them up, and mark the customer for the next assessment; gives how many rows were new or mended.
+
+    (source, source_id) is one fact. Where it stands already with other content, the word of the newer sighting
+    (`sighted_at`) holds; of two from the same second, the greater, so that the order of arrival decides nothing.
+    `known_at` 0 means that each was known when it happened. Raises KeyError for a kind outside the vocabulary.
+    """
+    touched: dict[tuple[str, str, str, int], None] = {}
+    count = 0
+    for one in facts:
+        kind_named(one.kind)
+        day = local_day(one.at, time_zone)
+        row = store.row(sql("intake", "fact"), {"source": one.source, "source_id": one.source_id})
+        content = (customer_id, one.kind, one.label, one.at, one.value)
+        if row is None:
+            store.run(
+                sql("intake", "add_fact"),
+                {
+                    "id": new_id("fct"), "customer_id": customer_id, "identity_id": identity_id, "kind": one.kind,
+                    "label": one.label, "at": one.at, "known_at": one.known_at or max(known_at, one.at), "day": day,
+                    "value": one.value, "source": one.source, "source_id": one.source_id, "sighted_at": sighted_at,
+                },
+            )  # fmt: skip
+        elif not _replaces(row, content, sighted_at):
+            continue
+        else:
+            same = _content(row) == content
+            store.run(
+                sql("intake", "mend_fact"),
+                {
+                    "id": row["id"], "customer_id": customer_id, "identity_id": identity_id, "kind": one.kind,
+                    "label": one.label, "at": one.at, "day": day, "value": one.value, "sighted_at": sighted_at,
+                },
+            )  # fmt: skip
+            if same:
+                continue
+            touched[row["customer_id"], row["kind"], row["label"], row["day"]] = None
+        touched[customer_id, one.kind, one.label, day] = None
+        count += 1
+    roll_up(store, touched)
+    return count
+
+
+def _content(row: Row) -> tuple[Any, ...]:
+    return row["customer_id"], row["kind"], row["label"], row["at"], row["value"]
+
+
+def _replaces(row: Row, content: tuple[Any, ...], sighted_at: int) -> bool:
+    if sighted_at != row["sighted_at"]:
+        return bool(sighted_at > row["sighted_at"])
+    return content[1:] > _content(row)[1:]
+
+
+def roll_up(store: Store, keys: Iterable[tuple[str, str, str, int]]) -> None:
+    """Make the roll-up of these (customer, kind, label, day) equal to what grouping the facts gives."""
+    binds = [dict(zip(("customer_id", "kind", "label", "day"), key, strict=True)) for key in keys]
+    if not binds:
+        return
+    store.many(sql("intake", "unroll"), binds)
+    store.many(sql("intake", "roll_up"), binds)
+    for customer_id in {bind["customer_id"]: None for bind in binds}:
+        soil(store, str(customer_id), 0)
+
+
+def roll_up_customer(store: Store, customer_id: str) -> None:
+    """Make one customer's whole roll-up anew."""
+    store.run(sql("intake", "unroll_customer"), {"customer_id": customer_id})
+    store.run(sql("intake", "roll_up_customer"), {"customer_id": customer_id})
+    soil(store, customer_id, 0)
+
+
+def soil(store: Store, customer_id: str, now: int, *, urgent: bool = False) -> None:
+    """Mark a customer for the next assessment; an urgent one is not left to the schedule."""
+    store.run(sql("intake", "soil"), {"customer_id": customer_id, "since": now, "urgent": int(urgent)})
+
+
+def count(store: Store, name: str, n: int = 1) -> None:
+    """Count something that leaves no row of its own."""
+    store.run(sql("intake", "count"), {"name": name, "n": n})
+
+
+def normal_email(address: str) -> str:
+    """An address as it is compared: trimmed, in small letters."""
+    return address.strip().casefold()

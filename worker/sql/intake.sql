@@ -1,0 +1,183 @@
+-- Station 1: deliveries, whose they are, facts and their roll-up.
+
+-- name: identity
+select i.id, i.customer_id, i.via, i.sighted_at, i.gone_at, c.time_zone
+from identities i join customers c on c.id = i.customer_id
+where i.source = :source and i.external_id = :external_id
+
+-- name: add_identity
+insert into identities (id, source, external_id, customer_id, at, via)
+values (:id, :source, :external_id, :customer_id, :at, :via)
+on conflict (source, external_id) do nothing
+
+-- name: sight
+update identities
+set sighted_at = :at, gone_at = case when :gone = 1 then cast(:at as bigint) end
+where id = :id and sighted_at <= :at
+
+-- name: add_customer
+insert into customers (id, name, owner, time_zone, first_at) values (:id, :name, :owner, :time_zone, :first_at)
+
+-- name: known_since
+update customers set first_at = :at where id = :id and first_at > :at
+
+-- name: name_customer
+update customers
+set name = :name, name_at = :at
+where id = :id and name_at <= :at and name <> :name
+
+-- name: own_customer
+update customers set owner = :owner where id = :id and owner <> :owner
+
+-- name: customers_at
+select distinct c.id, c.name
+from people p join customers c on c.id = p.customer_id
+where p.email = :email
+order by c.id
+
+-- name: known_only_by_address
+select i.customer_id
+from identities i
+where i.source = 'email' and i.external_id = :email
+  and not exists (
+    select 1 from identities o where o.customer_id = i.customer_id and o.source <> 'email'
+  )
+
+-- name: sources_of
+select distinct source from identities where customer_id = :customer_id order by source
+
+-- name: put_person
+insert into people (id, customer_id, identity_id, email, name, role, at)
+values (:id, :customer_id, :identity_id, :email, :name, :role, :at)
+on conflict (identity_id, role) do update
+set email = excluded.email, name = excluded.name, at = excluded.at, customer_id = excluded.customer_id
+where people.at <= excluded.at
+
+-- name: put_attribute
+insert into attributes (customer_id, identity_id, name, at, value)
+values (:customer_id, :identity_id, :name, :at, :value)
+on conflict (identity_id, name, at) do update set value = excluded.value
+where attributes.value < excluded.value
+
+-- name: latest_attribute
+select value from attributes
+where identity_id = :identity_id and name = :name and at <= :at
+order by at desc limit 1
+
+-- name: put_crm_contact
+insert into crm_contacts (source, contact_id, identity_id, email, opt_in, may_mail, tags, fields, updated_at, seen_at)
+values (:source, :contact_id, :identity_id, :email, :opt_in, :may_mail, :tags, :fields, :updated_at, :seen_at)
+on conflict (source, contact_id) do update
+set email = excluded.email, opt_in = excluded.opt_in, may_mail = excluded.may_mail, tags = excluded.tags,
+    fields = excluded.fields, updated_at = excluded.updated_at, seen_at = excluded.seen_at,
+    identity_id = excluded.identity_id
+where crm_contacts.updated_at <= excluded.updated_at
+
+-- name: fact
+select id, customer_id, identity_id, kind, label, at, day, value, sighted_at
+from facts where source = :source and source_id = :source_id
+
+-- name: add_fact
+insert into facts (id, customer_id, identity_id, kind, label, at, known_at, day, value, source, source_id, sighted_at)
+values (:id, :customer_id, :identity_id, :kind, :label, :at, :known_at, :day, :value, :source, :source_id, :sighted_at)
+
+-- name: mend_fact
+update facts
+set customer_id = :customer_id, identity_id = :identity_id, kind = :kind, label = :label, at = :at,
+    day = :day, value = :value, sighted_at = :sighted_at
+where id = :id
+
+-- name: roll_up
+insert into rollup
+    (customer_id, kind, label, day, n, total, lowest, highest, first_at, first_value, last_at, last_value)
+select customer_id, kind, label, day, count(*), cast(sum(value) as bigint), min(value), max(value),
+    min(at), min(case when first = 1 then value end), max(at), min(case when last = 1 then value end)
+from (
+    select customer_id, kind, label, day, value, at,
+        row_number() over (order by at, source_id) as first,
+        row_number() over (order by at desc, source_id desc) as last
+    from facts
+    where customer_id = :customer_id and kind = :kind and label = :label and day = :day
+) as of_the_day
+where 1 = 1
+group by customer_id, kind, label, day
+on conflict (customer_id, kind, label, day) do update
+set n = excluded.n, total = excluded.total, lowest = excluded.lowest, highest = excluded.highest,
+    first_at = excluded.first_at, first_value = excluded.first_value,
+    last_at = excluded.last_at, last_value = excluded.last_value
+
+-- name: unroll
+delete from rollup
+where customer_id = :customer_id and kind = :kind and label = :label and day = :day
+
+-- name: roll_up_customer
+insert into rollup
+    (customer_id, kind, label, day, n, total, lowest, highest, first_at, first_value, last_at, last_value)
+select customer_id, kind, label, day, count(*), cast(sum(value) as bigint), min(value), max(value),
+    min(at), min(case when first = 1 then value end), max(at), min(case when last = 1 then value end)
+from (
+    select customer_id, kind, label, day, value, at,
+        row_number() over (partition by kind, label, day order by at, source_id) as first,
+        row_number() over (partition by kind, label, day order by at desc, source_id desc) as last
+    from facts
+    where customer_id = :customer_id
+) as of_the_days
+group by customer_id, kind, label, day
+
+-- name: unroll_customer
+delete from rollup where customer_id = :customer_id
+
+-- name: soil
+insert into dirty (customer_id, since, urgent) values (:customer_id, :since, :urgent)
+on conflict (customer_id) do update
+set urgent = case when excluded.urgent > dirty.urgent then excluded.urgent else dirty.urgent end
+
+-- name: unparsed
+select id, source, stream, external_id, body, received_at, history
+from deliveries where parsed_at is null and attempts < :attempts
+order by id limit :most
+
+-- name: parsed
+update deliveries set parsed_at = :now, error = :error where id = :id
+
+-- name: stumbled
+update deliveries set attempts = attempts + 1, error = :error where id = :id
+
+-- name: replay
+update deliveries set parsed_at = null, attempts = 0, error = null
+where source = :source and received_at >= :since
+
+-- name: store_page
+insert into deliveries (id, source, stream, external_id, body_hash, body, received_at, history)
+values (:id, :source, :stream, :external_id, :body_hash, :body, :received_at, :history)
+on conflict (source, stream, external_id, body_hash) do nothing
+
+-- name: cursor
+select value, succeeded_at, failed_at, reason from cursors where source = :source and stream = :stream
+
+-- name: move_cursor
+insert into cursors (source, stream, value) values (:source, :stream, :value)
+on conflict (source, stream) do update set value = excluded.value
+
+-- name: pull_succeeded
+insert into cursors (source, stream, succeeded_at) values (:source, :stream, :now)
+on conflict (source, stream) do update set succeeded_at = excluded.succeeded_at, failed_at = null, reason = null
+
+-- name: pull_failed
+insert into cursors (source, stream, failed_at, reason) values (:source, :stream, :now, :reason)
+on conflict (source, stream) do update set failed_at = excluded.failed_at, reason = excluded.reason
+
+-- name: count
+insert into counters (name, n) values (:name, :n)
+on conflict (name) do update set n = counters.n + excluded.n
+
+-- name: put_doubt
+insert into doubts (id, identity_id, other_customer_id, reason, at)
+values (:id, :identity_id, :other_customer_id, :reason, :at)
+on conflict (identity_id, other_customer_id) do nothing
+
+-- name: add_merge
+insert into merges (id, kept, merged, moved, reason, at) values (:id, :kept, :merged, :moved, :reason, :at)
+
+-- name: identities_of
+select id, source, external_id, via, at from identities where customer_id = :customer_id order by id
