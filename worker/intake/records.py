@@ -68,24 +68,14 @@ def put_people(store: Store, customer_id: str, identity_id: str, people: Iterabl
 
 
 def put_attributes(store: Store, customer_id: str, identity_id: str, attributes: Iterable[Attribute]) -> bool:
-    """Keep dated attributes; gives whether one was new.
-
-    A value that stands already is not written again. The oldest date at which it was seen is lost for one that comes
-    late, and that changes no answer: as of any moment the newest value not after it is what counts.
-    """
+    """Keep dated attributes; gives whether one was new. Of two values of one second the greater holds."""
     changed = False
     for one in attributes:
-        stands = store.value(
-            sql("intake", "latest_attribute"), {"identity_id": identity_id, "name": one.name, "at": one.at}
-        )
-        if stands == one.value:
-            continue
-        store.run(
-            sql("intake", "put_attribute"),
-            {"customer_id": customer_id, "identity_id": identity_id, "name": one.name, "at": one.at,
-             "value": one.value},
-        )  # fmt: skip
-        changed = True
+        key = {"identity_id": identity_id, "name": one.name, "at": one.at}
+        stands = store.value(sql("intake", "attribute_at"), key)
+        if stands is None or stands < one.value:
+            store.run(sql("intake", "put_attribute"), {**key, "customer_id": customer_id, "value": one.value})
+            changed = True
     return changed
 
 

@@ -57,12 +57,9 @@ where people.at <= excluded.at
 insert into attributes (customer_id, identity_id, name, at, value)
 values (:customer_id, :identity_id, :name, :at, :value)
 on conflict (identity_id, name, at) do update set value = excluded.value
-where attributes.value < excluded.value
 
--- name: latest_attribute
-select value from attributes
-where identity_id = :identity_id and name = :name and at <= :at
-order by at desc limit 1
+-- name: attribute_at
+select value from attributes where identity_id = :identity_id and name = :name and at = :at
 
 -- name: put_crm_contact
 insert into crm_contacts (source, contact_id, identity_id, email, opt_in, may_mail, tags, fields, updated_at, seen_at)
@@ -94,8 +91,8 @@ select customer_id, kind, label, day, count(*), cast(sum(value) as bigint), min(
     min(at), min(case when first = 1 then value end), max(at), min(case when last = 1 then value end)
 from (
     select customer_id, kind, label, day, value, at,
-        row_number() over (order by at, source_id) as first,
-        row_number() over (order by at desc, source_id desc) as last
+        row_number() over (order by at, value) as first,
+        row_number() over (order by at desc, value desc) as last
     from facts
     where customer_id = :customer_id and kind = :kind and label = :label and day = :day
 ) as of_the_day
@@ -117,8 +114,8 @@ select customer_id, kind, label, day, count(*), cast(sum(value) as bigint), min(
     min(at), min(case when first = 1 then value end), max(at), min(case when last = 1 then value end)
 from (
     select customer_id, kind, label, day, value, at,
-        row_number() over (partition by kind, label, day order by at, source_id) as first,
-        row_number() over (partition by kind, label, day order by at desc, source_id desc) as last
+        row_number() over (partition by kind, label, day order by at, value) as first,
+        row_number() over (partition by kind, label, day order by at desc, value desc) as last
     from facts
     where customer_id = :customer_id
 ) as of_the_days

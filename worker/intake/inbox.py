@@ -1,0 +1,141 @@
+"""From deliveries to facts: parse what has arrived, find out whose it is, keep what it says. Can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from worker.facts import Delivery, Parsed, Sighting
+from worker.intake import records
+from worker.intake.identity import rebuild, resolve
+from worker.lib.store import Store, sql
+
+ATTEMPTS = 3
+"""How often a delivery that cannot be parsed is tried before it is parked with its reason."""
+
+URGENT = frozenset({"payment_failed", "left", "cancellation_planned", "open_dispute"})
+"""Kinds that are assessed at once; so is an urgent `open_ticket`."""
+
+
+@dataclass
+class Taken:
+    """What came of some deliveries."""
+
+    deliveries: int = 0
+    sightings: int = 0
+    facts: int = 0
+    unknown: int = 0
+    refused: int = 0
+    parked: int = 0
+    urgent: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def parse_waiting(
+    store: Store,
+    parsers: Callable[[Delivery], Parsed],
+    now: int,
+    *,
+    time_zone: str = "UTC",
+    most: int = 10_000,
+) -> Taken:
+    """Take in what has arrived and not been parsed, oldest first, each delivery in its own transaction.
+
+    `parsers` gives what a delivery says, by its source; it raises ValueError (KeyError, TypeError …) for one it cannot
+    read, which is then tried `ATTEMPTS` times in all and parked with the reason.
+    """
+    taken = Taken()
+    for row in store.rows(sql("intake", "unparsed"), {"attempts": ATTEMPTS, "most": most}):
+        delivery = Delivery(
+            row["id"], row["source"], row["stream"], row["external_id"], row["body"], row["received_at"]
+        )
+        try:
+            parsed = parsers(delivery)
+            with store.atomic():
+                known_at = 0 if row["history"] else row["received_at"]
+                take_in(store, delivery.source, parsed.sightings, now, time_zone=time_zone, known_at=known_at, to=taken)
+                _note(store, delivery, parsed, taken)
+                error = "; ".join(f"{what}: {why}" for what, why in parsed.refused)[:2000] or None
+                store.run(sql("intake", "parsed"), {"id": delivery.id, "now": now, "error": error})
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            reason = f"{type(error).__name__}: {error}"[:500]
+            store.run(sql("intake", "stumbled"), {"id": delivery.id, "error": reason})
+            taken.parked += row["attempts"] + 1 >= ATTEMPTS
+        taken.deliveries += 1
+    return taken
+
+
+def take_in(
+    store: Store,
+    source: str,
+    sightings: Iterable[Sighting],
+    now: int,
+    *,
+    time_zone: str = "UTC",
+    known_at: int = 0,
+    to: Taken | None = None,
+) -> Taken:
+    """Keep what sightings say, all or nothing. The same ones again change nothing.
+
+    `known_at` is when we learned it; 0 for history, which was known when it happened. `time_zone` holds for customers
+    that have none of their own.
+    """
+    taken = to or Taken()
+    with store.atomic():
+        for sighting in sightings:
+            _take_one(store, source, sighting, now, time_zone, known_at, taken)
+    return taken
+
+
+def _take_one(
+    store: Store, source: str, sighting: Sighting, now: int, time_zone: str, known_at: int, taken: Taken
+) -> None:
+    whose = resolve(store, sighting, now)
+    newest = records.sight(store, whose.identity_id, sighting.at, gone=sighting.gone)
+    changed = whose.new or (sighting.gone and newest)
+    if newest:
+        records.put_people(store, whose.customer_id, whose.identity_id, sighting.people, sighting.at)
+        changed |= _put_customer(store, whose.customer_id, sighting)
+    if sighting.crm is not None:
+        changed |= records.put_crm_contact(store, source, whose.identity_id, sighting.crm, now)
+    changed |= records.put_attributes(store, whose.customer_id, whose.identity_id, sighting.attributes)
+    zone = next((one.value for one in sighting.attributes if one.name == "time_zone" and newest), "")
+    if zone and zone != whose.time_zone:
+        store.run("update customers set time_zone = :zone where id = :id", {"zone": zone, "id": whose.customer_id})
+        rebuild(store, whose.customer_id, zone, now)
+    elif not whose.time_zone:
+        zone = time_zone
+    if sighting.facts:
+        taken.facts += records.add_facts(
+            store, whose.customer_id, whose.identity_id, sighting.facts, zone or whose.time_zone,
+            sighted_at=sighting.at, known_at=known_at,
+        )  # fmt: skip
+    since = min([sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
+    store.run(sql("intake", "known_since"), {"id": whose.customer_id, "at": since})
+    urgent = any(
+        fact.kind in URGENT or (fact.kind == "open_ticket" and fact.label == "urgent" and fact.value > 0)
+        for fact in sighting.facts
+    )
+    if changed or urgent:
+        records.soil(store, whose.customer_id, now, urgent=urgent)
+    taken.urgent |= urgent
+    taken.sightings += 1
+
+
+def _put_customer(store: Store, customer_id: str, sighting: Sighting) -> bool:
+    changed = False
+    if sighting.name:
+        binds = {"id": customer_id, "name": sighting.name, "at": sighting.at}
+        changed |= store.run(sql("intake", "name_customer"), binds) > 0
+    if sighting.owner:
+        changed |= store.run(sql("intake", "own_customer"), {"id": customer_id, "owner": sighting.owner}) > 0
+    return changed
+
+
+def _note(store: Store, delivery: Delivery, parsed: Parsed, taken: Taken) -> None:
+    for event in parsed.unknown:
+        records.count(store, f"unknown:{delivery.source}:{event}"[:200])
+        taken.unknown += 1
+    for _, why in parsed.refused:
+        taken.reasons[why] = taken.reasons.get(why, 0) + 1
+        taken.refused += 1
