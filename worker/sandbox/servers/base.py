@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import requests
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from waitress.server import create_server
 
 from worker.lib.clock import Clock, seconds
@@ -31,6 +31,8 @@ class Call:
     method: str
     path: str
     status: int
+    fault: str = ""
+    """The fault that it met instead of being carried out, "" for none."""
 
     @property
     def writes(self) -> bool:
@@ -103,6 +105,7 @@ class PretendVendor:
         self.lock = threading.RLock()
         """Held by every route and every back-office method that touches the records."""
         self.app = Flask(f"sandbox_{self.name}", static_folder=None)
+        self.app.before_request(self.gate)
         self.app.before_request(self._fault)
         self.app.after_request(self._record)
         self._waiting: list[Hook] = []
@@ -140,7 +143,11 @@ class PretendVendor:
 
     def writes(self) -> int:
         """How many calls that could change something were carried out."""
-        return sum(call.writes and call.status < 400 for call in self.calls)
+        return sum(call.writes and call.status < 400 and not call.fault for call in self.calls)
+
+    def gate(self) -> Response | None:
+        """What the vendor checks before any route, such as authentication and limits; a Response refuses the call."""
+        return None
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +157,7 @@ class PretendVendor:
         return Response('{"error":"too many requests"}', 429, headers, content_type="application/json")
 
     def _fault(self) -> Response | None:
-        fault = self.faults.next()
+        fault = g.fault = self.faults.next()
         if fault.startswith("429"):
             return self.throttled(fault)
         if fault == "500":
@@ -163,7 +170,8 @@ class PretendVendor:
 
     def _record(self, response: Response) -> Response:
         with self.lock:
-            self.calls.append(Call(self.now, request.method, request.path, response.status_code))
+            fault = g.get("fault", "")
+            self.calls.append(Call(self.now, request.method, request.path, response.status_code, fault))
         return response
 
     # -- webhooks ---------------------------------------------------------------------------------------------------
@@ -193,17 +201,34 @@ class PretendVendor:
         for attempt in range(attempts):
             body, headers = hook.build(self.now)
             self.hooks_sent += 1
-            try:
-                answer = self._session.post(hook.url, data=body, headers=headers, timeout=30)
-            except requests.RequestException:
-                self.clock.sleep(2**attempt)
-                continue
-            if answer.status_code < 300:
+            answer = self._post(hook.url, body, headers)
+            if answer is not None and self.hook_accepted(answer):
                 self.hooks_accepted += 1
                 self.hook_answered(hook, answer)
                 return
+            last = attempt == attempts - 1
+            if last or (answer is not None and self.hook_unwanted(answer)):
+                break
             self.clock.sleep(2**attempt)
         self.hooks_given_up += 1
+        self.hook_given_up(hook)
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response | None:
+        try:
+            return self._session.post(url, data=body, headers=headers, timeout=30, allow_redirects=False)
+        except requests.RequestException:
+            return None
+
+    def hook_accepted(self, answer: requests.Response) -> bool:
+        """Whether this answer means that the webhook arrived."""
+        return answer.status_code < 300
+
+    def hook_unwanted(self, answer: requests.Response) -> bool:  # noqa: ARG002  vendors that do not ask ignore it
+        """Whether this answer forbids another attempt; no answer does, for most."""
+        return False
+
+    def hook_given_up(self, hook: Hook) -> None:
+        """What the vendor does about a webhook that nobody took; nothing, for most."""
 
     def hook_answered(self, hook: Hook, answer: requests.Response) -> None:
         """What the vendor does with the receiver's answer; nothing, for most."""
