@@ -1,0 +1,59 @@
+"""What a TOML file must look like: a pydantic model held against it, every mistake in plain words with its line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from worker.lib.problems import Problem, Problems
+from worker.lib.toml import Document
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def spell(word: str, known: Iterable[str]) -> str:
+    """A cure for an unknown word: the nearest known one, else the list of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, 1, 0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "use one of: " + ", ".join(names[:20]) if names else ""
+
+
+def shaped(model: type[Model], document: Document, file: str, *, under: tuple[str, ...] = ()) -> Model:
+    """Hold a document (or the table `under` it) against a model. Raises Problems with every mistake."""
+    data: Any = document.data
+    for key in under:
+        data = data.get(key, {})
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise Problems(_problem(model, document, file, under, one) for one in error.errors(include_url=False)) from None
+
+
+def _problem(model: type[BaseModel], document: Document, file: str, under: tuple[str, ...], one: Any) -> Problem:
+    path = (*under, *(part for part in one["loc"] if not str(part).startswith("function-")))
+    key = ".".join(str(part) for part in path)
+    line = document.line(*path)
+    kind, value = one["type"], one["input"]
+    if kind == "missing":
+        return Problem(file, line, key, "is missing", "add it")
+    if kind == "extra_forbidden":
+        return Problem(file, line, key, "is no setting here", spell(str(path[-1]), _siblings(model, one["loc"])))
+    shown = f"{value!r:.60}" if not isinstance(value, dict | list) else "a table or list"
+    message = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return Problem(file, line, key, f"{shown} will not do", message)
+
+
+def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    found: Any = model
+    for part in location[:-1]:
+        field = getattr(found, "model_fields", {}).get(part)
+        inner = getattr(field, "annotation", None)
+        for option in (inner, *getattr(inner, "__args__", ())):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                found = option
+    return list(getattr(found, "model_fields", {}))

@@ -1,0 +1,177 @@
+"""What plays and the arbiter read of a customer, and the refusals they leave. The station's door to the store."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+
+from worker.effects import Mail
+from worker.facts import KINDS, MILLION, Shape
+from worker.lib.clock import DAY, local_day, zone
+from worker.lib.ids import new_id
+from worker.lib.store import Row, Store, sql
+from worker.plays.arbiter import Case
+from worker.plays.rules import Recipient, Refusal
+
+EVIDENCE_DAYS = 30
+"""How old a fact may be that a mail names."""
+
+NEWS_DAYS = 3
+"""How old a fact may be that sets a play off; older ones that only became known now are no news."""
+
+
+def switch(store: Store, name: str, default: str = "") -> str:
+    """What a person has set: mode, pause, the canary's finding …"""
+    found = store.value("select value from switches where name = :name", {"name": name})
+    return default if found is None else str(found)
+
+
+def set_switch(store: Store, name: str, value: str, now: int) -> None:
+    """Set it."""
+    store.run(sql("plays", "set_switch"), {"name": name, "value": value, "at": now})
+
+
+def address_hash(store: Store, email: str) -> str:
+    """An address as suppressions keep it: salted, so that it outlives the person's erasure without naming them."""
+    salt = switch(store, "suppression_salt")
+    if not salt:
+        store.run(
+            "insert into switches (name, value, at) values ('suppression_salt', :salt, 0) on conflict (name) do nothing",
+            {"salt": secrets.token_hex(16)},
+        )
+        salt = switch(store, "suppression_salt")
+    return hashlib.sha256(f"{salt}:{email.strip().casefold()}".encode()).hexdigest()
+
+
+def suppress(store: Store, email: str, reason: str, now: int) -> None:
+    """This address wants no more mail. Effective with the commit; never taken back by an import."""
+    store.run(sql("plays", "suppress"), {"address_hash": address_hash(store, email), "reason": reason, "at": now})
+
+
+def case(store: Store, mail: Mail, now: int, *, time_zone: str, effect_id: str = "") -> Case:
+    """Read all that the arbiter asks about, as of now."""
+    binds = {"customer_id": mail.customer_id, "email": mail.to, "now": now, "effect_id": effect_id}
+    here = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now})
+    local = datetime.fromtimestamp(now, zone((here and here["time_zone"]) or time_zone))
+    hashed = {"address_hash": address_hash(store, mail.to)}
+    return Case(
+        now=now,
+        mode=switch(store, "mode", "watch"),
+        paused=switch(store, "paused") == "yes",
+        expires_at=mail.expires_at,
+        customer_here=bool(here) and not here["merged_into"] and not has_left(here),
+        statuses=tuple(
+            (row["opt_in"], bool(row["may_mail"])) for row in store.rows(sql("plays", "opt_ins"), {"email": mail.to})
+        ),
+        suppressed=store.value(sql("plays", "suppressed"), hashed) or "",
+        last_mail_at=store.value(sql("plays", "last_mail"), binds),
+        open_urgent_tickets=open_now(store, mail.customer_id, "open_ticket", now, "urgent"),
+        open_disputes=open_now(store, mail.customer_id, "open_dispute", now),
+        minute_of_day=local.hour * 60 + local.minute,
+    )
+
+
+def has_left(here: Row) -> bool:
+    """Whether the last that was heard is a departure."""
+    return here["left_at"] is not None and here["left_at"] >= (here["here_at"] or 0)
+
+
+def departed(store: Store, now: int) -> set[str]:
+    """The customers who have left and not come back."""
+    return {row["customer_id"] for row in store.rows(sql("plays", "departed"), {"now": now})}
+
+
+def open_now(store: Store, customer_id: str, kind: str, now: int, label: str = "") -> int:
+    """How many things of that kind are open."""
+    binds = {"customer_id": customer_id, "kind": kind, "label": label, "now": now}
+    return int(store.value(sql("plays", "open_now"), binds)) // MILLION
+
+
+def evidence(store: Store, customer_id: str, now: int, time_zone: str) -> dict[str, str]:
+    """What a text may name: this customer's own facts of the last 30 local days, worded.
+
+    For each kind seen: `<kind>_count`, `<kind>_days`, `<kind>_last_on` ("3 March"), `<kind>_last_label` and
+    `<kind>_last_value`; for kinds that open and close also `<kind>_now`.
+    """
+    today = local_day(now, time_zone)
+    words: dict[str, str] = {"as_of": day_words(now, time_zone)}
+    days: dict[str, set[int]] = {}
+    counts: dict[str, int] = {}
+    binds = {"customer_id": customer_id, "since": today - EVIDENCE_DAYS, "today": today}
+    for row in store.rows(sql("plays", "recent"), binds):  # in the order of last_at: the last one speaks
+        kind = row["kind"].replace(".", "_")
+        days.setdefault(kind, set()).add(row["day"])
+        counts[kind] = counts.get(kind, 0) + row["n"]
+        words[f"{kind}_last_on"] = day_words(row["last_at"], time_zone)
+        words[f"{kind}_last_label"] = row["label"]
+        words[f"{kind}_last_value"] = number_words(row["last_value"])
+    words |= {f"{kind}_days": str(len(seen)) for kind, seen in days.items()}
+    words |= {f"{kind}_count": str(n) for kind, n in counts.items()}
+    for kind in counts:
+        if kind in KINDS and KINDS[kind].shape is Shape.OPEN:
+            words[f"{kind}_now"] = str(open_now(store, customer_id, kind, now))
+    return {name: text for name, text in words.items() if text}
+
+
+def day_words(moment: int, time_zone: str) -> str:
+    """A local day as people write it: `3 March`."""
+    local = datetime.fromtimestamp(moment, zone(time_zone) if time_zone else UTC)
+    return f"{local.day} {local:%B}"
+
+
+def number_words(value: int) -> str:
+    """Millionths as people write them: `49`, `49.5`."""
+    whole, rest = divmod(abs(value), MILLION)
+    digits = f"{rest:06d}".rstrip("0")
+    return ("-" if value < 0 else "") + str(whole) + (f".{digits}" if digits else "")
+
+
+def newly_known(store: Store, customer_id: str, since: int, now: int) -> dict[str, str]:
+    """kind -> source id of the newest fact of that kind that has become known after `since` and is still news."""
+    binds = {"customer_id": customer_id, "since": since, "not_before": now - NEWS_DAYS * DAY, "now": now}
+    return {row["kind"]: row["source_id"] for row in store.rows(sql("plays", "newly_known"), binds)}
+
+
+def main_contact(store: Store, customer_id: str, crm: str) -> Row | None:
+    """The one CRM contact that stands for a customer: of several, the oldest, which has the shortest, lowest id."""
+    found = store.rows(sql("plays", "contacts_of"), {"customer_id": customer_id, "source": crm})
+    return min(found, key=lambda row: (len(row["contact_id"]), row["contact_id"]), default=None)
+
+
+def recipients(store: Store, customer_id: str, crm: str) -> dict[str, Recipient]:
+    """role -> whom to write to. The main person is the one on the CRM contact; the billing person must be in the CRM
+    too, since that is where the basis for writing is recorded.
+    """
+    people = store.rows(sql("plays", "people_of"), {"customer_id": customer_id})
+    found: dict[str, Recipient] = {}
+    contact = main_contact(store, customer_id, crm)
+    if contact and contact["email"]:
+        name = next((row["name"] for row in people if row["email"] == contact["email"]), "")
+        found["main"] = Recipient(contact["email"], name)
+    for row in people:
+        if row["role"] == "billing" and store.rows(sql("plays", "opt_ins"), {"email": row["email"]}):
+            found.setdefault("billing", Recipient(row["email"], row["name"]))
+    return found
+
+
+def last_acts(store: Store, customer_id: str) -> dict[str, int]:
+    """play -> when it last did something for this customer."""
+    return {row["play"]: row["at"] for row in store.rows(sql("plays", "last_acts"), {"customer_id": customer_id})}
+
+
+def segment(store: Store, customer_id: str, attribute: str, now: int) -> str:
+    """The customer's segment: the newest value of the attribute that the workspace divides by."""
+    binds = {"customer_id": customer_id, "name": attribute, "now": now}
+    return str(store.value(sql("plays", "segment"), binds) or "")
+
+
+def keep_refusal(store: Store, refusal: Refusal, now: int, effect_id: str | None = None) -> None:
+    """Record what was not done, and why."""
+    store.run(
+        sql("plays", "refuse"),
+        {
+            "id": new_id("ref"), "customer_id": refusal.customer_id, "effect_id": effect_id, "play": refusal.play,
+            "rule": refusal.rule, "reason": refusal.reason, "at": now,
+        },
+    )  # fmt: skip

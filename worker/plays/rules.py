@@ -1,0 +1,251 @@
+"""Plays: files that say what to do about a change, and the pure plan of what that means for one customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.effects import Alert, Effect, Mail
+from worker.facts import KINDS
+from worker.lib.problems import Problem, Problems
+from worker.lib.shape import shaped, spell
+from worker.lib.toml import parse
+
+DAY = 86_400
+
+
+class When(BaseModel):
+    """What sets a play off: all that is given must hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    band_turns: tuple[str, ...] = Field((), description="The customer has just entered one of these bands.")
+    main_driver: bool = Field(
+        default=False, description="The measure that costs most points names this play as its answer (`do`)."
+    )
+    signal: str = Field("", description="This signal of the scorecard has just come up.")
+    fact: str = Field("", description="A fact of this kind has just become known.")
+
+
+class Variant(BaseModel):
+    """One mail of a play; the first variant that fits band, segment and what there is to say is taken."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    template: str = Field(description="A file in templates/email, without its ending.")
+    band: tuple[str, ...] = Field((), description="Only for customers in these bands now.")
+    segment: tuple[str, ...] = Field((), description="Only for these segments.")
+
+
+class TeamAlert(BaseModel):
+    """A message to the team."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(description="With {name}, {old_band} and {band}.")
+
+
+class Play(BaseModel):
+    """A file `plays/*.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("", exclude=True)
+    title: str
+    about: str = Field(description="What it is for, what it must not do, and how its success is measured.")
+    when: When
+    mail: tuple[Variant, ...] = ()
+    alert: TeamAlert | None = None
+    to: Literal["main", "billing"] = "main"
+    at_most_every: int = Field(14, ge=1, le=365, description="Days between two acts of this play for one customer.")
+    worth_sending_for: int = Field(5, ge=1, le=60, description="Days after which a mail that still waits is dropped.")
+
+
+def load(paths: Iterable[Path]) -> dict[str, Play]:
+    """Read play files; the file's name is the play's. Raises Problems with every mistake of all files."""
+    plays: dict[str, Play] = {}
+    problems: list[Problem] = []
+    for path in sorted(paths):
+        try:
+            document = parse(path.read_text("utf-8"), path.name)
+            play = shaped(Play, document, path.name)
+        except Problems as found:
+            problems += found.problems
+            continue
+        problems += _faults(play, path.name, document.line("when"))
+        plays[path.stem] = play.model_copy(update={"name": path.stem})
+    if problems:
+        raise Problems(problems)
+    return plays
+
+
+def _faults(play: Play, file: str, line: int) -> list[Problem]:
+    when, found = play.when, []
+    if not (when.band_turns or when.signal or when.fact):
+        found.append(Problem(file, line, "when", "nothing sets this play off", "give band_turns, signal or fact"))
+    if when.fact and when.fact not in KINDS:
+        found.append(Problem(file, line, "when.fact", f"{when.fact!r} is no kind of fact", spell(when.fact, KINDS)))
+    if not play.mail and play.alert is None:
+        found.append(Problem(file, 0, "", "this play does nothing", "give it [[mail]] or [alert]"))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a plan must know of a mail template."""
+
+    purpose: str
+    needs: frozenset[str]
+    """The values it cannot be written without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a mail would go to."""
+
+    email: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """All that a plan may know of one customer's moment."""
+
+    customer_id: str
+    name: str
+    at: int
+    score_id: str
+    band: str
+    old_band: str = ""
+    """The band before, where this assessment changed it; "" otherwise."""
+    answers: tuple[str, ...] = ()
+    """The plays that the drivers name, the costliest driver first."""
+    new_signals: frozenset[str] = frozenset()
+    new_facts: Mapping[str, str] = field(default_factory=dict)
+    """kind -> source id of the newest fact of that kind that has just become known."""
+    segment: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """What a text may name: this customer's own facts of the last 30 days, worded."""
+    recipients: Mapping[str, Recipient] = field(default_factory=dict)
+    """role -> whom to write to."""
+    last_acts: Mapping[str, int] = field(default_factory=dict)
+    """play -> when it last did something for this customer."""
+    why: str = ""
+    """The drivers in words, for the team only."""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An effect with the key that makes it happen once."""
+
+    key: str
+    play: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was not done, by which rule, and why."""
+
+    customer_id: str
+    play: str
+    rule: str
+    reason: str
+
+
+def fires(play: Play, happening: Happening) -> str:
+    """Why this play is set off now, as a stable key of the occasion; "" where it is not."""
+    when = play.when
+    occasion = []
+    if when.band_turns:
+        if not happening.old_band or happening.band not in when.band_turns:
+            return ""
+        occasion.append(f"band:{happening.score_id}")
+    if when.main_driver and happening.answers[:1] != (play.name,):
+        return ""
+    if when.signal:
+        if when.signal not in happening.new_signals:
+            return ""
+        occasion.append(f"signal:{happening.score_id}")
+    if when.fact:
+        if when.fact not in happening.new_facts:
+            return ""
+        occasion.append(f"fact:{happening.new_facts[when.fact]}")
+    return "+".join(occasion)
+
+
+def plan(
+    plays: Mapping[str, Play], templates: Mapping[str, Template], happening: Happening
+) -> tuple[list[Intent], list[Refusal]]:
+    """What the plays want to be done for one customer now. Pure; what may reach the customer the arbiter decides."""
+    intents: list[Intent] = []
+    refusals: list[Refusal] = []
+    for name in sorted(plays):
+        play = plays[name]
+        occasion = fires(play, happening)
+        if not occasion:
+            continue
+        waited = happening.at - happening.last_acts.get(name, -(10**12))
+        if waited < play.at_most_every * DAY:
+            days = play.at_most_every - waited // DAY
+            refusals.append(_refusal(happening, play, "cool-down", f"acted {waited // DAY} days ago; again in {days}"))
+            continue
+        key = f"{happening.customer_id}:{name}:{occasion}"
+        if play.alert is not None:
+            intents.append(Intent(f"{key}:alert", name, _alert(play.alert, happening)))
+        if play.mail:
+            chosen = _mail(play, templates, happening)
+            if isinstance(chosen, Refusal):
+                refusals.append(chosen)
+            else:
+                intents.append(Intent(f"{key}:mail", name, chosen))
+    return intents, refusals
+
+
+def _alert(alert: TeamAlert, happening: Happening) -> Alert:
+    words = {"name": happening.name, "old_band": happening.old_band, "band": happening.band}
+    return Alert(happening.customer_id, alert.title.format_map(words), happening.why, happening.link)
+
+
+def _mail(play: Play, templates: Mapping[str, Template], happening: Happening) -> Mail | Refusal:
+    recipient = happening.recipients.get(play.to) or happening.recipients.get("main")
+    if recipient is None:
+        return _refusal(happening, play, "recipient", "no address is known")
+    fitting = [variant for variant in play.mail if _fits(variant, happening)]
+    if not fitting:
+        return _refusal(happening, play, "variant", f"no mail for segment {happening.segment!r} in {happening.band}")
+    lacking: set[str] = set()
+    for variant in fitting:
+        template = templates[variant.template]
+        missing = template.needs - happening.evidence.keys()
+        if not missing:
+            return Mail(
+                happening.customer_id, recipient.email, recipient.name, variant.template, play.name, template.purpose,
+                dict(happening.evidence), happening.at + play.worth_sending_for * DAY,
+            )  # fmt: skip
+        lacking |= missing
+    return _refusal(happening, play, "evidence", f"nothing to name: {', '.join(sorted(lacking))} unknown for 30 days")
+
+
+def _fits(variant: Variant, happening: Happening) -> bool:
+    return (not variant.band or happening.band in variant.band) and (
+        not variant.segment or happening.segment in variant.segment
+    )
+
+
+def _refusal(happening: Happening, play: Play, rule: str, reason: str) -> Refusal:
+    return Refusal(happening.customer_id, play.name, rule, reason)
+
+
+def templates_missing(plays: Mapping[str, Play], templates: Mapping[str, Template]) -> Sequence[Problem]:
+    """The plays that name a template that does not exist."""
+    return [
+        Problem(f"{play.name}.toml", 0, f"mail[{place}].template", f"there is no template {variant.template!r}",
+                spell(variant.template, templates))
+        for play in plays.values() for place, variant in enumerate(play.mail) if variant.template not in templates
+    ]  # fmt: skip
