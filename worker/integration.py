@@ -121,8 +121,8 @@ class CrmIds:
 class Crm(Protocol):
     """A CRM that shows our standing on a contact. Ids are the CRM's, as text. Raises lib.http's Failure kinds."""
 
-    def find_or_create(self, names: CrmNames, *, adopt: bool) -> CrmIds:
-        """Find our category, tags and fields, or create them.
+    def find_or_create(self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None) -> CrmIds:
+        """Find our category, tags and fields, or create them. `known` is what an earlier call gave.
 
         Raises GiveUp where a thing of that name exists that we did not make, unless `adopt`.
         """
@@ -156,6 +156,8 @@ class FieldResult:
     """Our fields as they stood in the read just before the write."""
     lost_race: tuple[str, ...] = ()
     """Fields of others that differ after our write from the read just before it: somebody wrote meanwhile."""
+    again: bool = False
+    """Of what did not work: whether it may later, as it is."""
 
 
 @dataclass(frozen=True, slots=True)

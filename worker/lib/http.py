@@ -206,11 +206,13 @@ class Http:
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         expect_json: bool = True,
+        attempts: int | None = None,
     ) -> Reply:
         """Make one call, with its retries.
 
-        `path` may be a whole URL on the same host (a vendor's "next page"). Raises Retry when the bounds are used
-        up, GiveUp, Reconnect; and Unsure for an unrepeatable call that may have been carried out.
+        `path` may be a whole URL on the same host (a vendor's "next page"). `attempts` lowers the bounds for this call:
+        1 for a body that is stale after a wait. Raises Retry when the bounds are used up, GiveUp, Reconnect; and
+        Unsure for an unrepeatable call that may have been carried out.
         """
         url = self._url(path)
         safe = method in {"GET", "HEAD", "PUT", "PATCH", "DELETE"} if repeatable is None else repeatable
@@ -230,6 +232,10 @@ class Http:
                 if not safe and not refused:
                     failure = Unsure(f"{self.vendor} broke off after the request had left: {_short(error)}")
                 raise self._met("broken off", failure) from None
+            except Retry as unreadable:
+                raise (
+                    unreadable if safe else Unsure(f"{unreadable}; it may have been carried out all the same")
+                ) from None
             verdict = (self._judge(reply) if self._judge else None) or judge_by_status(
                 self.vendor, reply, self.clock.now()
             )
@@ -241,7 +247,7 @@ class Http:
 
         return tenacity.Retrying(
             sleep=self.clock.sleep,
-            stop=self._stop,
+            stop=lambda state: self._stop(state, attempts or self._attempts),
             wait=self._wait,
             retry=tenacity.retry_if_exception_type(Retry),
             reraise=True,
@@ -280,7 +286,8 @@ class Http:
                 begins = " ".join(text.split())[:60]
                 raise self._met("not JSON", Retry(f"{self.vendor} answered no JSON; it begins {begins!r}")) from None
         elif 300 <= response.status_code < 400:
-            raise GiveUp(f"{self.vendor} redirects {method} {urlsplit(url).path}; is base_url right?")
+            # The path is not named: a Slack webhook's is its secret.
+            raise GiveUp(f"{self.vendor} redirects {method} calls; is base_url right?")
         return Reply(response.status_code, response.headers, text, parsed)
 
     def _met(self, what: str, failure: Failure) -> Failure:
@@ -288,10 +295,10 @@ class Http:
             self.counts.retried[what] = self.counts.retried.get(what, 0) + 1
         return failure
 
-    def _stop(self, state: tenacity.RetryCallState) -> bool:
+    def _stop(self, state: tenacity.RetryCallState, attempts: int) -> bool:
         failure = state.outcome.exception() if state.outcome else None
         too_long = isinstance(failure, Retry) and (failure.after or 0) > LONGEST_WAIT
-        return too_long or state.attempt_number >= self._attempts
+        return too_long or state.attempt_number >= attempts
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Never earlier than the vendor says, and spread out behind it, so that many do not come back at once."""
