@@ -53,14 +53,14 @@ def case(store: Store, mail: Mail, now: int, *, time_zone: str, effect_id: str =
     """Read all that the arbiter asks about, as of now."""
     binds = {"customer_id": mail.customer_id, "email": mail.to, "now": now, "effect_id": effect_id}
     here = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now})
-    local = datetime.fromtimestamp(now, zone((here and here["time_zone"]) or time_zone))
+    local = datetime.fromtimestamp(now, zone((here["time_zone"] if here else "") or time_zone))
     hashed = {"address_hash": address_hash(store, mail.to)}
     return Case(
         now=now,
         mode=switch(store, "mode", "watch"),
         paused=switch(store, "paused") == "yes",
         expires_at=mail.expires_at,
-        customer_here=bool(here) and not here["merged_into"] and not has_left(here),
+        customer_here=here is not None and not here["merged_into"] and not has_left(here),
         statuses=tuple(
             (row["opt_in"], bool(row["may_mail"])) for row in store.rows(sql("plays", "opt_ins"), {"email": mail.to})
         ),

@@ -1,0 +1,116 @@
+"""Where effects wait, and what becomes of them. An intent is committed before anything is tried.
+
+waiting ──claim──► sending ──► done | refused | failed
+   ▲                  │ ├────► unknown    (interrupted in mid-send, and the channel cannot deduplicate: a person decides)
+   └──── postpone ────┘ └────► replaced   (a newer state of the same contact went instead)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from worker.effects import Alert, Effect, Lane, Mail, Standing
+from worker.lib.ids import new_id
+from worker.lib.store import Row, Store, sql
+
+MOST_ATTEMPTS: Final = 8
+STRANDED_AFTER: Final = 900
+"""Seconds after which a row found in `sending` belongs to nobody any more: longer than any client's time-out."""
+
+_KINDS: Final[Mapping[str, type[Standing] | type[Mail] | type[Alert]]] = {
+    "standing": Standing,
+    "mail": Mail,
+    "alert": Alert,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One claimed effect."""
+
+    id: str
+    key: str
+    customer_id: str
+    play: str
+    attempts: int
+    created_at: int
+    effect: Effect
+
+
+def put(
+    store: Store, effect: Effect, key: str, now: int, *, play: str = "", change_id: str | None = None, due_at: int = 0
+) -> str:
+    """Queue an effect under its idempotency key; gives its id, "" where that intent is there already.
+
+    Runs inside the transaction that stores the score and the change that caused it.
+    """
+    effect_id = new_id("eff")
+    added = store.run(
+        sql("dispatch", "put_effect"),
+        {
+            "id": effect_id, "key": key, "lane": effect.lane.value, "kind": type(effect).__name__.lower(),
+            "customer_id": effect.customer_id, "change_id": change_id, "play": play,
+            "payload": json.dumps(asdict(effect), sort_keys=True), "now": now, "due_at": due_at or now,
+        },
+    )  # fmt: skip
+    return effect_id if added else ""
+
+
+def claim(store: Store, lane: Lane, now: int) -> Queued | None:
+    """Take the next effect of a lane; committed before it is tried, so that a crash cannot try it twice unseen."""
+    row = store.row(sql("dispatch", "claim"), {"lane": lane.value, "now": now})
+    return _queued(row) if row else None
+
+
+def claim_all(store: Store, lane: Lane, now: int, most: int) -> list[Queued]:
+    """Take up to `most` effects of a lane at once."""
+    rows = store.rows(sql("dispatch", "claim_all"), {"lane": lane.value, "now": now, "most": most})
+    return [_queued(row) for row in sorted(rows, key=lambda row: str(row["id"]))]
+
+
+def _queued(row: Row) -> Queued:
+    payload: dict[str, Any] = json.loads(row["payload"])
+    effect = _KINDS[row["kind"]](**payload)
+    return Queued(row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect)
+
+
+def finish(store: Store, effect_id: str, state: str, now: int, reason: str = "", reference: str = "") -> bool:
+    """End an effect as done, refused, failed, unknown or replaced; False where it was not being sent."""
+    binds = {"id": effect_id, "state": state, "now": now, "reason": reason or None, "reference": reference or None}
+    return store.run(sql("dispatch", "finish"), binds) > 0
+
+
+def postpone(store: Store, effect_id: str, until: int, reason: str) -> None:
+    """Let it wait until then."""
+    store.run(sql("dispatch", "postpone"), {"id": effect_id, "until": until, "reason": reason})
+
+
+def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> None:
+    """After a failure that may pass: wait longer each time, give up in the end."""
+    if queued.attempts >= MOST_ATTEMPTS:
+        finish(store, queued.id, "failed", now, f"tried {queued.attempts} times; last: {reason}")
+        return
+    wait = max(after or 0, min(6 * 3600, 30 * 2**queued.attempts))
+    postpone(store, queued.id, now + int(wait) + 1, reason)
+
+
+def recover(store: Store, now: int, *, mail_deduplicates: bool, older_than: int = STRANDED_AFTER) -> dict[str, int]:
+    """See to what a crash left in `sending`; gives how many rows became what.
+
+    CRM writes compare before they write, so they are simply done again. An alert is repeated rather than lost, and says
+    so. A mail is repeated only where the channel deduplicates; else it becomes *unknown* and asks.
+    """
+    became: dict[str, int] = {}
+    with store.atomic():
+        for row in store.rows(sql("dispatch", "stranded"), {"before": now - older_than}):
+            if row["lane"] == Lane.MAIL and not mail_deduplicates:
+                state = "unknown"
+                finish(store, row["id"], state, now, "interrupted while it was being sent; nobody can know")
+            else:
+                state = "waiting"
+                postpone(store, row["id"], now, "interrupted; done again")
+            became[state] = became.get(state, 0) + 1
+    return became
