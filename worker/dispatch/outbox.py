@@ -52,11 +52,23 @@ def put(
         sql("dispatch", "put_effect"),
         {
             "id": effect_id, "key": key, "lane": effect.lane.value, "kind": type(effect).__name__.lower(),
-            "customer_id": effect.customer_id, "change_id": change_id, "play": play,
+            "customer_id": effect.customer_id, "target": _target(effect), "change_id": change_id, "play": play,
             "payload": json.dumps(asdict(effect), sort_keys=True), "now": now, "due_at": due_at or now,
         },
     )  # fmt: skip
     return effect_id if added else ""
+
+
+def _target(effect: Effect) -> str:
+    if isinstance(effect, Standing):
+        return effect.contact_id
+    return effect.to if isinstance(effect, Mail) else ""
+
+
+def shown(store: Store, contact_id: str) -> Standing | None:
+    """The standing that this contact shows, or will once the lane is empty; None where we show nothing there."""
+    row = store.row(sql("dispatch", "shown"), {"contact_id": contact_id})
+    return Standing(**json.loads(row["payload"])) if row and row["state"] != "undone" else None
 
 
 def claim(store: Store, lane: Lane, now: int) -> Queued | None:

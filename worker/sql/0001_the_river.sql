@@ -208,7 +208,9 @@ create table standings (
     band text not null,
     since bigint not null,
     waiting text,
-    waiting_since bigint
+    waiting_since bigint,
+    -- when it was last looked at, whether or not anything moved
+    assessed_at bigint not null default 0
 );
 
 create table changes (
@@ -233,6 +235,8 @@ create table effects (
     lane text not null,
     kind text not null,
     customer_id text not null references customers (id),
+    -- the contact or the address
+    target text not null default '',
     change_id text references changes (id),
     play text not null default '',
     payload text not null,
@@ -249,6 +253,7 @@ create table effects (
 create index effects_waiting on effects (lane, due_at) where state = 'waiting';
 create index effects_sending on effects (lane) where state = 'sending';
 create index effects_of on effects (customer_id, created_at);
+create index effects_on on effects (target, id) where kind = 'standing';
 
 -- What was not done, and why not.
 create table refusals (

@@ -1,8 +1,8 @@
 -- Station 4: the outbox, what was sent, and the journal of what was written.
 
 -- name: put_effect
-insert into effects (id, key, lane, kind, customer_id, change_id, play, payload, state, created_at, due_at)
-values (:id, :key, :lane, :kind, :customer_id, :change_id, :play, :payload, 'waiting', :now, :due_at)
+insert into effects (id, key, lane, kind, customer_id, target, change_id, play, payload, state, created_at, due_at)
+values (:id, :key, :lane, :kind, :customer_id, :target, :change_id, :play, :payload, 'waiting', :now, :due_at)
 on conflict (key) do nothing
 
 -- name: claim
@@ -60,3 +60,12 @@ order by id desc
 
 -- name: undone
 update journal set undone_at = :now where id = :id
+
+-- name: shown
+select payload, state from effects
+where kind = 'standing' and target = :contact_id and state in ('waiting', 'sending', 'done', 'undone')
+order by id desc limit 1
+
+-- name: undo_shown
+update effects set state = 'undone'
+where kind = 'standing' and target = :contact_id and state = 'done'
