@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from worker.lib.problems import Problem, Problems
 from worker.lib.toml import Document
@@ -44,8 +44,38 @@ def _problem(model: type[BaseModel], document: Document, file: str, under: tuple
     if kind == "extra_forbidden":
         return Problem(file, line, key, "is no setting here", spell(str(path[-1]), _siblings(model, one["loc"])))
     shown = f"{value!r:.60}" if not isinstance(value, dict | list) else "a table or list"
-    message = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return Problem(file, line, key, f"{shown} will not do", message)
+    if isinstance(value, SecretStr):
+        shown = "the secret"
+    return Problem(file, line, key, f"{shown} will not do", _cure(one))
+
+
+_CURES = {
+    # the beginning of pydantic's word for the mistake, what to write instead
+    "string_type": 'write text in quotes: "…"',
+    "string_pattern": "write it as the example file shows",
+    "string_too_short": "write at least {min_length} characters",
+    "too_short": "write at least {min_length} of it",
+    "int": "write a whole number",
+    "float": "write a number",
+    "bool": "write true or false",
+    "tuple": 'write a list: ["…"]',
+    "list": 'write a list: ["…"]',
+    "dict": "write a section, or { key = … }",
+    "model": "write a section, or { key = … }",
+    "literal_error": "write {expected}",
+    "greater_than_equal": "write at least {ge}",
+    "greater_than": "write more than {gt}",
+    "less_than_equal": "write at most {le}",
+    "less_than": "write less than {lt}",
+}
+
+
+def _cure(one: Any) -> str:
+    """What to write instead: our validators' own words, else a sentence for pydantic's kind of mistake."""
+    for beginning, cure in _CURES.items():
+        if one["type"].startswith(beginning):
+            return cure.format(**one.get("ctx", {}))
+    return str(one["msg"]).removeprefix("Value error, ")
 
 
 def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
