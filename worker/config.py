@@ -1,0 +1,462 @@
+"""config.toml and the environment as one frozen Config; every mistake at once, each with its cure.
+
+The file never holds a secret: where an integration wants one as `key`, the file says `key_env = "KEAP_KEY"` and the
+environment variable KEAP_KEY holds it. `config.example.toml` is made from the declarations here (worker/example.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar, get_args
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from worker.integration import Integration, Settings
+from worker.lib import assets
+from worker.lib.clock import DAY, HOUR, MINUTE, zone
+from worker.lib.problems import Problem, Problems
+from worker.lib.shape import shaped, spell
+from worker.lib.toml import Document, parse
+from worker.registry import find
+
+FILE: Final = "config.toml"
+"""What the file is called in a workspace's folder."""
+
+# -- how values are written -------------------------------------------------------------------------------------------
+
+_UNITS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
+_DURATION: Final = re.compile(r"([1-9]\d{0,4}) (minute|hour|day|week)s?")
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_ADDRESS: Final = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\".]+")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def _seconds(text: object) -> int:
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError('write a number of minutes, hours, days or weeks, as in "7 days"')
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _minute_of_day(text: object) -> int:
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError('write hours and minutes in quotes, as in "20:00"')
+    return int(found[1]) * 60 + int(found[2])
+
+
+def _zone(name: object) -> object:
+    if not isinstance(name, str):
+        return name
+    try:
+        zone(name)
+    except (KeyError, ValueError, OSError):  # what zoneinfo raises for unknown, malformed and half a name
+        near = get_close_matches(name, sorted(available_timezones()), 1)
+        raise ValueError(f'write a time zone\'s full name, as in "{near[0] if near else "Europe/Berlin"}"') from None
+    return name
+
+
+def _address(text: object) -> object:
+    if isinstance(text, str) and text and not _ADDRESS.fullmatch(text):
+        raise ValueError('write one e-mail address and nothing else, as in "anna@example.com"')
+    return text
+
+
+def _web_address(text: object) -> object:
+    if isinstance(text, str):
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+            raise ValueError('write an address as browsers show it, as in "https://health.example.com"')
+        return text.rstrip("/")
+    return text
+
+
+Duration = Annotated[int, BeforeValidator(_seconds)]
+"""Seconds, written "7 days"."""
+TimeOfDay = Annotated[int, BeforeValidator(_minute_of_day)]
+"""Minutes since midnight, written "20:00"."""
+Zone = Annotated[str, BeforeValidator(_zone)]
+Address = Annotated[str, BeforeValidator(_address)]
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+
+# -- the sections -----------------------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """A `[section]` of the file. Every field has a description; the example file is made from them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Workspace(Section):
+    """The business, and where its files are."""
+
+    name: str = Field(min_length=1, description="What the business is called.", examples=["Acme Software"])
+    time_zone: Zone = Field("UTC", description="Where its days begin and end, where a customer has no zone of its own.")
+    quiet_from: TimeOfDay = Field("20:00", validate_default=True, description="No mail leaves from this time of day …")
+    quiet_until: TimeOfDay = Field("08:00", validate_default=True, description="… until this one.")
+    sender_name: str = Field("", description="Whom mails are from.")
+    sender_address: Address = Field("", description="The address they are from; needed before a mail can leave.")
+    reply_to: Address = Field("", description="Where answers go; nothing means the sender's address.")
+    postal_address: str = Field("", description="Stands at the foot of every mail, as the law asks.")
+    public_url: WebAddress = Field("http://127.0.0.1:8700", description="Where people and vendors reach this server.")
+    scorecard: str = Field("", description="Your scorecard, in this folder; nothing means the starter card.")
+    plays: str = Field("", description="Your folder of plays, in this folder; nothing means those that ship.")
+    database: str = Field(
+        "sqlite:///keepwell.db",
+        description="A SQLite file in this folder, or postgresql://host/name; DATABASE_URL in the environment wins.",
+    )
+    database_schema: str = Field(
+        "keepwell",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="The schema in PostgreSQL; another one for each business that shares a database.",
+    )
+
+
+class Schedule(Section):
+    """When things happen by themselves."""
+
+    pull_every: Duration = Field("15 minutes", validate_default=True, description="How often vendors are asked.")
+    assess_daily_at: TimeOfDay = Field(
+        "06:00", validate_default=True, description="When everybody's score is looked at, business time."
+    )
+
+
+class Server(Section):
+    """The web server."""
+
+    host: str = Field("127.0.0.1", description="The address it listens on; 0.0.0.0 lets other machines in.")
+    port: int = Field(8700, ge=1, le=65_535, description="The port it listens on.")
+    threads: int = Field(16, ge=1, le=256, description="How many requests are served at the same time.")
+    forwarded_hops: int = Field(
+        0, ge=0, le=9, description="How many proxies in front of it are yours; only they are believed about callers."
+    )
+
+
+_TAGS: Final = {
+    "green": "Health: green", "yellow": "Health: yellow", "red": "Health: red", "grey": "Health: grey",
+}  # fmt: skip
+_FIELDS: Final = {
+    "score": "Health score", "band": "Health band", "reason": "Health reason", "as_of": "Health as of",
+}  # fmt: skip
+
+
+def _labels(given: object) -> object:
+    """Labels for some of our fields; the others keep their default."""
+    if isinstance(given, dict) and (unknown := [str(key) for key in given if key not in _FIELDS]):
+        raise ValueError(f"there is no field {unknown[0]!r}; {spell(unknown[0], _FIELDS)}")
+    return {**_FIELDS, **given} if isinstance(given, dict) else given
+
+
+class CrmSection(Section):
+    """What is shown in the CRM, and how."""
+
+    source: str = Field("keap", description="The integration that is the CRM.")
+    tags: Annotated[
+        dict[str, str], BeforeValidator(lambda given: {**_TAGS, **given} if isinstance(given, dict) else given)
+    ] = Field(_TAGS, description="The tag for each band.")
+    fields: Annotated[dict[str, str], BeforeValidator(_labels)] = Field(_FIELDS, description="The label of each field.")
+    adopt: bool = Field(
+        default=False, description="Use tags and fields of these names that are there already and not made by Keepwell."
+    )
+    write_when_moved: int = Field(
+        1, ge=0, le=100, description="Points a score must have moved to be written again while its band stays."
+    )
+
+
+class Outreach(Section):
+    """What reaches customers and the team, and when it must not."""
+
+    mailer: str = Field(
+        "console", description="The integration that sends mail: smtp, or console, which only shows it."
+    )
+    alerts: str = Field("console", description="The integration that tells the team: slack, or console.")
+    one_mail_every: Duration = Field(
+        "7 days", validate_default=True, description="At most one mail per customer in this time, the CRM's counted."
+    )
+    urgent_labels: tuple[str, ...] = Field(
+        ("urgent",), description="Priorities of open tickets during which a customer gets no mail."
+    )
+
+
+SECTIONS: Final[dict[str, type[Section]]] = {
+    "workspace": Workspace,
+    "schedule": Schedule,
+    "server": Server,
+    "crm": CrmSection,
+    "outreach": Outreach,
+}
+"""Every section but `[integrations.<name>]`, which each integration declares itself."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a workspace is told from outside, checked."""
+
+    folder: Path
+    workspace: Workspace
+    schedule: Schedule
+    server: Server
+    crm: CrmSection
+    outreach: Outreach
+    integrations: Mapping[str, Settings]
+    """By name; secrets are inside, hidden from `repr`."""
+    scorecard: Path
+    plays: Path
+    database: str = field(repr=False)
+    """As `lib.store.open_store` takes it; may hold a password."""
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def load(folder: Path, environ: Mapping[str, str]) -> Config:
+    """Read a workspace's config.toml. Raises Problems with every mistake in it and in the environment it names."""
+    path = folder / FILE
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise Problems([Problem(str(path), 0, "", "is not there", "make a workspace with: keepwell init")]) from None
+    except UnicodeDecodeError:
+        raise Problems([Problem(str(path), 0, "", "is not UTF-8 text", "save it as UTF-8")]) from None
+    except OSError as error:
+        raise Problems([Problem(str(path), 0, "", f"cannot be read: {error.strerror}")]) from None
+    return read(text, str(path), folder, environ)
+
+
+def read(
+    text: str, file: str, folder: Path, environ: Mapping[str, str], known: Mapping[str, Integration] | None = None
+) -> Config:
+    """The same for a text; `file` is its name for people, `known` the integrations there are (those found, if None)."""
+    return _Reading(parse(text, file), file, folder, environ, find() if known is None else known).config()
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Reading:
+    """One reading of one file: collects problems until the end."""
+
+    def __init__(
+        self,
+        document: Document,
+        file: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        known: Mapping[str, Integration],
+    ) -> None:
+        self._document, self._file, self._folder = document, file, folder
+        self._environ, self._known = environ, known
+        self._problems: list[Problem] = []
+
+    def config(self) -> Config:
+        """The whole. Raises Problems."""
+        for name in self._document.data.keys() - SECTIONS.keys() - {"integrations"}:
+            self._problem((name,), "is no section here", spell(name, [*SECTIONS, "integrations"]))
+        workspace = self._section(Workspace, "workspace")
+        schedule = self._section(Schedule, "schedule")
+        server = self._section(Server, "server")
+        crm = self._section(CrmSection, "crm")
+        outreach = self._section(Outreach, "outreach")
+        settings = self._integrations()
+        if crm:
+            self._role("crm", "source", crm.source, settings, lambda one: one.crm)
+        if outreach:
+            self._role("outreach", "mailer", outreach.mailer, settings, lambda one: one.mailer)
+            self._role("outreach", "alerts", outreach.alerts, settings, lambda one: one.alerter)
+        if workspace and outreach and outreach.mailer != "console":
+            self._sender(workspace)
+        scorecard = self._beside("scorecard", workspace, "recipes/scorecards/starter.toml", Path.is_file)
+        plays = self._beside("plays", workspace, "recipes/plays", Path.is_dir)
+        database = self._database(workspace.database) if workspace else ""
+        if self._problems or not (workspace and schedule and server and crm and outreach):
+            raise Problems(self._problems)
+        return Config(
+            self._folder, workspace, schedule, server, crm, outreach, settings, scorecard, plays, database
+        )  # fmt: skip
+
+    def _problem(self, path: tuple[str, ...], message: str, cure: str) -> None:
+        self._problems.append(Problem(self._file, self._document.line(*path), ".".join(path), message, cure))
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        try:
+            yield
+        except Problems as found:
+            self._problems += found.problems
+
+    def _section(self, model: type[_Model], name: str) -> _Model | None:
+        with self._gathering():
+            return shaped(model, self._document, self._file, under=(name,))
+        return None
+
+    # -- integrations
+
+    def _integrations(self) -> dict[str, Settings]:
+        tables = self._document.data.get("integrations", {})
+        if not isinstance(tables, dict):
+            self._problem(("integrations",), "is no section", "write [integrations.keap]")
+            return {}
+        found: dict[str, Settings] = {}
+        for name, table in tables.items():
+            if name not in self._known:
+                self._problem(("integrations", name), "is no integration", spell(name, self._known))
+            elif not isinstance(table, dict):
+                self._problem(("integrations", name), "is no section", f"write [integrations.{name}]")
+            else:
+                model = self._known[name].settings
+                values = self._values(name, model, table)
+                with self._gathering():
+                    found[name] = shaped(
+                        model, self._with_secrets(name, values), self._file, under=("integrations", name)
+                    )
+        return found
+
+    def _values(self, name: str, model: type[Settings], table: dict[str, Any]) -> dict[str, Any]:
+        """The table with its secrets put in, hidden from sight, and without what it should not have."""
+        secrets = secret_fields(model)
+        plain = model.model_fields.keys() - secrets.keys()
+        values = {}
+        for key, value in table.items():
+            path = ("integrations", name, key)
+            if key in plain:
+                values[key] = value
+            elif key in secrets:
+                self._problem(
+                    path, "a secret must not stand in this file",
+                    f'put it into an environment variable and write {key}_env = "{variable(name, key)}"',
+                )  # fmt: skip
+            elif key.removesuffix("_env") not in secrets or not key.endswith("_env"):
+                self._problem(path, "is no setting here", spell(key, [*plain, *(f"{one}_env" for one in secrets)]))
+        for key, info in secrets.items():
+            if f"{key}_env" in table:
+                values[key] = self._secret(("integrations", name, f"{key}_env"), table[f"{key}_env"])
+            elif info.is_required():
+                values[key] = _HIDDEN
+                if key not in table:
+                    self._problem(
+                        ("integrations", name, f"{key}_env"), "is missing",
+                        f'write {key}_env = "{variable(name, key)}" and set that environment variable',
+                    )  # fmt: skip
+        return values
+
+    def _with_secrets(self, name: str, values: dict[str, Any]) -> Document:
+        """The document as if the secrets stood in it, where the names of their variables stand."""
+        lines = dict(self._document.lines)
+        for key in values:
+            lines.setdefault(("integrations", name, key), self._document.line("integrations", name, f"{key}_env"))
+        return Document({"integrations": {name: values}}, lines)
+
+    def _secret(self, path: tuple[str, ...], names: object) -> SecretStr | list[SecretStr]:
+        if isinstance(names, list):
+            return [self._one_secret(path, name) for name in names]
+        return self._one_secret(path, names)
+
+    def _one_secret(self, path: tuple[str, ...], name: object) -> SecretStr:
+        # What is no name may well be the secret itself, so it is not repeated.
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            self._problem(
+                path, "is no name of an environment variable",
+                f'write a name in capital letters, as in "{variable(path[1], path[2].removesuffix("_env"))}"',
+            )  # fmt: skip
+            return _HIDDEN
+        value = self._environ.get(name, "").strip()
+        if not value:
+            self._problem(path, f"the environment variable {name} is not set", f"export {name}=… before the start")
+            return _HIDDEN
+        return SecretStr(value)
+
+    def _role(
+        self, section: str, key: str, name: str, settings: dict[str, Settings], part: Callable[[Integration], object]
+    ) -> None:
+        """Hold a name of an integration against what there is, and take it in where it needs no settings."""
+        written = key in self._document.data.get(section, {})
+        able = [one.name for one in self._known.values() if part(one) is not None]
+        if name not in able:
+            if written:
+                self._problem((section, key), f"{name!r} cannot do this", spell(name, able))
+            return
+        if name in settings or name in self._document.data.get("integrations", {}):
+            return
+        try:
+            settings[name] = self._known[name].settings()
+        except ValidationError:  # it needs to be told something
+            if written:
+                self._problem((section, key), f"{name!r} is not set up", f"add a section [integrations.{name}]")
+
+    # -- what fits together
+
+    def _sender(self, workspace: Workspace) -> None:
+        for key in ("sender_address", "postal_address"):
+            if not getattr(workspace, key):
+                self._problem(("workspace", key), "is missing, and no mail may leave without it", f'write {key} = "…"')
+
+    def _beside(self, key: str, workspace: Workspace | None, ours: str, there: Callable[[Path], bool]) -> Path:
+        """The file or folder that the workspace names, beside config.toml; else the one that ships."""
+        written = str(getattr(workspace, key, ""))
+        if not written:
+            top, _, rest = ours.partition("/")
+            return assets.folder(top) / rest
+        path = self._folder / written
+        if not there(path):
+            self._problem(("workspace", key), f"{written!r} is not there", "write its place seen from this file")
+        return path
+
+    def _database(self, written: str) -> str:
+        """The address of the database. Passwords come from the environment; a disk must outlive a restart."""
+        path = ("workspace", "database")
+        from_outside = self._environ.get("DATABASE_URL", "").strip()
+        address = from_outside or written
+        if not address.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            where = "DATABASE_URL in the environment" if from_outside else repr(written)
+            self._problem(path, f"{where} names no database", "write sqlite:///keepwell.db or postgresql://host/name")
+        elif not from_outside and _has_password(written):
+            self._problem(path, "a password must not stand in this file", "set DATABASE_URL in the environment instead")
+        host = next((name for sign, name in FORGETFUL_HOSTS.items() if self._environ.get(sign)), None)
+        if host and address.startswith("sqlite:"):
+            self._problem(
+                path, f"{host} forgets its disk at every restart, and SQLite is a file on it",
+                "add a PostgreSQL database there and set DATABASE_URL to its address",
+            )  # fmt: skip
+        if address.startswith("sqlite:///"):
+            return f"sqlite:///{self._folder.resolve() / address.removeprefix('sqlite:///')}"
+        return address
+
+
+FORGETFUL_HOSTS: Final = {
+    "DYNO": "Heroku",  # devcenter.heroku.com/articles/dynos#ephemeral-filesystem
+    "K_SERVICE": "Google Cloud Run",  # cloud.google.com/run/docs/container-contract
+    "VERCEL": "Vercel",  # vercel.com/docs/environment-variables/system-environment-variables
+}
+"""The environment variable by which a host shows itself whose disk does not outlive a restart."""
+
+_HIDDEN: Final = SecretStr("not known")
+"""Stands in for a secret that a problem has been told about, so that it is told once."""
+
+
+def _has_password(address: str) -> bool:
+    try:
+        return urlsplit(address).password is not None or "password=" in address
+    except ValueError:
+        return False
+
+
+def secret_fields(model: type[Settings]) -> dict[str, FieldInfo]:
+    """The fields of an integration's settings that hold secrets, alone or in a list."""
+    return {name: info for name, info in model.model_fields.items() if _is_secret(info.annotation)}
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(_is_secret(inner) for inner in get_args(annotation))
+
+
+def variable(integration: str, key: str) -> str:
+    """The name we propose for the environment variable that holds a secret: KEAP_KEY."""
+    return f"{integration}_{key}".upper()
