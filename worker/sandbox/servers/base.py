@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import requests
 from flask import Flask, Response, g, request
+from waitress import wasyncore
 from waitress.server import create_server
 
 from worker.lib.clock import Clock, seconds
@@ -127,13 +128,13 @@ class PretendVendor:
 
     def stop(self) -> None:
         """Stop listening and let go of every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server.pull_trigger()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-        if self._server is not None:
-            self._server.task_dispatcher.shutdown()
+        server, thread = self._server, self._thread
+        if server is not None and thread is not None:
+            # Closed in the loop's own thread: it must never wait on a socket that another thread has closed.
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+            thread.join(timeout=5)
+            server.task_dispatcher.shutdown()
+        self._server = self._thread = None
         self._session.close()
 
     @property
@@ -223,7 +224,7 @@ class PretendVendor:
         """Whether this answer means that the webhook arrived."""
         return answer.status_code < 300
 
-    def hook_unwanted(self, answer: requests.Response) -> bool:  # noqa: ARG002  vendors that do not ask ignore it
+    def hook_unwanted(self, answer: requests.Response) -> bool:
         """Whether this answer forbids another attempt; no answer does, for most."""
         return False
 
