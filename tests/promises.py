@@ -72,9 +72,11 @@ def cases(package: str = "tests.integrations") -> dict[str, HookCase]:
 class Door:
     """One integration's hook: the real blueprint, receiver and store."""
 
-    def __init__(self, integration: Integration, case: HookCase, store: Store) -> None:
+    def __init__(
+        self, integration: Integration, case: HookCase, store: Store, receives: type[Receiver] = Receiver
+    ) -> None:
         self.integration, self.case, self.store = integration, case, store
-        self.receiver = Receiver(store, VirtualClock(NOW))
+        self.receiver = receives(store, VirtualClock(NOW))
         connected = {integration.name: Connected(integration, case.settings, None)}
         app = Flask("door")
         app.register_blueprint(hooks(self.receiver, connected, VirtualClock(NOW), lambda: None))
@@ -105,8 +107,8 @@ class Door:
 
 
 @contextmanager
-def door(integration: Integration, case: HookCase, store: Store) -> Iterator[Door]:
-    opened = Door(integration, case, store)
+def door(integration: Integration, case: HookCase, store: Store, receives: type[Receiver] = Receiver) -> Iterator[Door]:
+    opened = Door(integration, case, store, receives)
     try:
         yield opened
     finally:

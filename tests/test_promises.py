@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from tests import pretend, promises
 from tests.promises import PROMISES, Door, HookCase
 from worker.facts import Parsed
+from worker.intake.receive import Received, Receiver
 from worker.integration import Incoming, Integration, Receipt, Refused, Settings
 from worker.lib.signing import fresh, signature_matches
 from worker.lib.store import Store
@@ -196,4 +197,37 @@ FAULTY: dict[str, tuple[Integration, HookCase, Callable[[Door], None]]] = {
 def test_the_promises_find_an_integration_that(fault: str, sqlite_store: Store) -> None:
     integration, case, promise = FAULTY[fault]
     with promises.door(integration, case, sqlite_store) as door, pytest.raises(AssertionError):
+        promise(door)
+
+
+class _DedupesByIdAlone(Receiver):
+    """Takes another body under a known id for the same delivery, as many tools do."""
+
+    def receive(self, source: str, stream: str, receipt: Receipt) -> Received:
+        known = self._store.value(
+            "select id from deliveries where source = :source and external_id = :external_id",
+            {"source": source, "external_id": receipt.external_id},
+        )
+        return Received(known, duplicate=True) if known else super().receive(source, stream, receipt)
+
+
+class _NeverDedupes(Receiver):
+    """Keeps what comes again as something new."""
+
+    def receive(self, source: str, stream: str, receipt: Receipt) -> Received:
+        return super().receive(source, uuid.uuid4().hex, receipt)
+
+
+@pytest.mark.parametrize(
+    ("receives", "promise"),
+    [
+        (_DedupesByIdAlone, promises.the_same_id_with_another_body_is_another_delivery),
+        (_NeverDedupes, promises.the_same_delivery_twice_is_one),
+    ],
+)
+def test_the_promises_find_a_receiver_that_takes_the_wrong_deliveries_for_the_same(
+    receives: type[Receiver], promise: Callable[[Door], None], sqlite_store: Store
+) -> None:
+    posthorn = (pretend.INTEGRATION, pretend.CASE)
+    with promises.door(*posthorn, sqlite_store, receives) as door, pytest.raises(AssertionError):
         promise(door)

@@ -178,6 +178,7 @@ def test_many_that_wait_share_one_commit(tmp_path: Path, clock: VirtualClock) ->
         assert {one.result().duplicate for one in [first, *others]} == {False}
 
     assert store.commits == 2
+    assert store.synchronous == {2}, "FULL: a commit is on the disk when it returns"
     receiver.close()
     store.close()
 
@@ -188,6 +189,7 @@ class _Counting(SqliteStore):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.commits = 0
+        self.synchronous: set[int] = set()
         self.gate = threading.Event()
         self.gate.set()
         self.arrived = threading.Event()
@@ -195,6 +197,7 @@ class _Counting(SqliteStore):
     def _commit(self, depth: int) -> None:
         if depth == 0 and threading.current_thread().name == "receiver":
             self.commits += 1
+            self.synchronous.add(self.value("pragma synchronous"))
             if not self.gate.is_set():
                 self.arrived.set()
                 self.gate.wait(5)
