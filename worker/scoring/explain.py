@@ -1,0 +1,115 @@
+"""A score in words: what each measure says, what good looks like, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from worker.lib.rounding import half_up, plain
+from worker.scoring.bands import Standing
+from worker.scoring.card import GREY, Card
+from worker.scoring.measures import Reading
+from worker.scoring.score import Assessment, Driver
+
+_EPOCH: Final = date(1970, 1, 1)
+
+_LONGEST: Final = 250
+"""What a text field of a CRM takes."""
+
+_STATES: Final = {
+    "never": "never seen",
+    "source_down": "its source is down",
+    "expired": "the answer is too old to speak",
+    "not_applicable": "does not apply here",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value inside `says`: `{value}` has one decimal at most, `{value:percent}` none."""
+
+    number: Decimal
+
+    def __format__(self, form: str) -> str:
+        return _percent(self.number) if form == "percent" else plain(half_up(self.number, 1))
+
+
+def measure_in_words(card: Card, name: str, reading: Reading) -> str:
+    """`active on 2 of the last 30 days`; for what has no value, why not."""
+    words = name.replace("_", " ")
+    state = reading.frozen or reading.state
+    if reading.value is None:
+        return f"{words}: {'no normal to compare with yet' if reading.current is not None else _STATES[state]}"
+    says = card.measures[name].says or f"{words}: {{value}}"
+    day = "" if reading.day is None else (_EPOCH + timedelta(days=reading.day)).isoformat()
+    told = says.format(value=_Value(reading.value), day=day)
+    return f"{told} (as last known; its source is down)" if reading.state == "source_down" else told
+
+
+def driver_in_words(card: Card, assessment: Assessment, driver: Driver) -> str:
+    """`active on 2 of the last 30 days; 12 is full marks; costs 14 points`."""
+    parts = [measure_in_words(card, driver.measure, assessment.measures[driver.measure].reading)]
+    table = card.measures[driver.measure].points
+    if table and assessment.measures[driver.measure].reading.value is not None:
+        marks = "full marks" if table.highest == 100 else f"the best, {plain(table.highest)} points"
+        parts.append(f"{table.best()} is {marks}")
+    return "; ".join([*parts, f"costs {_points(driver.points_lost)}"])
+
+
+def explain(card: Card, assessment: Assessment, standing: Standing | None = None) -> list[str]:
+    """Why the score is what it is, one sentence a line, for the terminal and the pages. Never for the customer."""
+    lines = [_headline(assessment, standing)]
+    if assessment.coverage < 1:
+        lines.append(f"{_percent(assessment.coverage)} of what counts is known")
+    lines += [card.rules[name].because for name in assessment.rules]
+    lines += [driver_in_words(card, assessment, driver) for driver in assessment.drivers]
+    lines += [f"signal: {name.replace('-', ' ')}" for name in assessment.signals]
+    lines += [
+        f"not counted: {measure_in_words(card, name, judged.reading)}"
+        for name, judged in assessment.measures.items()
+        if judged.points is None and any(name in dimension.measures for dimension in card.dimensions.values())
+    ]
+    lines += [
+        f"only watched: {measure_in_words(card, name, judged.reading)}"
+        for name, judged in assessment.measures.items()
+        if card.measures[name].watch_only
+    ]
+    return lines
+
+
+def reason(card: Card, assessment: Assessment) -> str:
+    """The drivers in at most 250 characters, for the CRM's field; the weightiest first, whole ones only."""
+    parts = [card.rules[name].because for name in assessment.rules]
+    if assessment.band == GREY:
+        parts.insert(0, f"only {_percent(assessment.coverage)} of what counts is known")
+    for driver in assessment.drivers:
+        words = measure_in_words(card, driver.measure, assessment.measures[driver.measure].reading)
+        parts.append(f"{words} (-{plain(half_up(driver.points_lost))})" if driver.points_lost >= 1 else words)
+    kept = ""
+    for part in parts or ["nothing costs points"]:
+        longer = f"{kept}; {part}" if kept else part
+        if len(longer) > _LONGEST:
+            break
+        kept = longer
+    return kept or f"{parts[0][: _LONGEST - 1]}…"
+
+
+def _headline(assessment: Assessment, standing: Standing | None) -> str:
+    band = standing.band if standing else assessment.band
+    score = "no score" if assessment.score is None else f"score {plain(half_up(assessment.score, 1))}"
+    if standing and standing.waiting:
+        return f"{band}, {score}; turning {standing.waiting} if it stays so"
+    return f"{band}, {score}"
+
+
+def _points(lost: Decimal) -> str:
+    rounded = half_up(lost)
+    if rounded < 1:
+        return "less than a point"
+    return f"{plain(rounded)} point" + ("" if rounded == 1 else "s")
+
+
+def _percent(share: Decimal) -> str:
+    return f"{plain(half_up(share * 100))}%"

@@ -1,0 +1,183 @@
+"""What scoring keeps: scores, where each customer stands, and the changes. The station's door to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from worker.lib.ids import new_id
+from worker.lib.rounding import plain
+from worker.lib.store import Row, Store, sql
+from worker.scoring.bands import Standing
+from worker.scoring.card import Card
+from worker.scoring.score import Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One customer's result, to be saved."""
+
+    customer_id: str
+    at: int
+    """As of when, epoch seconds UTC."""
+    version: str
+    """The card's."""
+    assessment: Assessment
+    previous: Standing | None
+    """What the standing was decided from; None for the first."""
+    standing: Standing
+    why: str = ""
+    """The drivers in words, kept with a change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A customer went from one band to another. The first standing is no change: everyone is newly something then."""
+
+    id: str
+    customer_id: str
+    at: int
+    old_band: str
+    new_band: str
+    score_id: str
+    version: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A stored score."""
+
+    id: str
+    customer_id: str
+    at: int
+    version: str
+    score: Decimal | None
+    band: str
+    """As the edges and rules cut it, before any hold; the standing has the band that counts."""
+    coverage: Decimal
+    detail: str
+    run_id: str
+
+    @cached_property
+    def assessment(self) -> Assessment:
+        """All of it: measures, drivers, rules, signals."""
+        return Assessment.from_json(self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What `save` wrote."""
+
+    score_ids: dict[str, str]
+    """{customer: the id of the score}."""
+    changes: tuple[Change, ...]
+    overtaken: tuple[str, ...]
+    """Customers whose standing another pass had moved meanwhile: their score is kept, their standing is the other's."""
+
+
+def save_card(store: Store, card: Card, text: str, since: int) -> None:
+    """Keep a version of the card, once; `text` is the file as it was written."""
+    store.run(sql("scoring", "put_card"), {"version": card.version, "name": card.name, "body": text, "since": since})
+
+
+def save(store: Store, scored: Sequence[Scored], run_id: str) -> Saved:
+    """Keep scores, standings and changes, in one transaction (inside the caller's, where there is one)."""
+    ids = {one.customer_id: new_id("scr") for one in scored}
+    changes: list[Change] = []
+    overtaken: list[str] = []
+    with store.atomic():
+        store.many(sql("scoring", "add_score"), (_score_row(one, ids[one.customer_id], run_id) for one in scored))
+        for one in scored:
+            if not _stand(store, one, ids[one.customer_id]):
+                overtaken.append(one.customer_id)
+            elif one.previous is not None and one.previous.band != one.standing.band:
+                changes.append(_change(one, ids[one.customer_id]))
+        store.many(sql("scoring", "add_change"), ({**_change_row(change)} for change in changes))
+    return Saved(ids, tuple(changes), tuple(overtaken))
+
+
+def standings(store: Store, ids: Collection[str] | None = None) -> dict[str, Standing]:
+    """Where these customers stand (all where None); those without a standing are left out."""
+    return {row["customer_id"]: _standing(row) for row in _rows(store, "standing", ids)}
+
+
+def latest_scores(store: Store, ids: Collection[str] | None = None) -> dict[str, Score]:
+    """The score that each of these customers' standing rests on (all where None)."""
+    return {row["customer_id"]: Score(**row) for row in map(_numbers, _rows(store, "latest_score", ids))}
+
+
+def history(store: Store, customer_id: str) -> list[Score]:
+    """Every stored score of a customer, oldest first."""
+    return [Score(**_numbers(row)) for row in store.rows(sql("scoring", "history"), {"customer_id": customer_id})]
+
+
+def changes_of(store: Store, customer_id: str) -> list[Change]:
+    """Every change of a customer, oldest first."""
+    return [Change(**row) for row in store.rows(sql("scoring", "changes_of"), {"customer_id": customer_id})]
+
+
+_FEW = 50
+"""Up to so many customers are looked up one by one; for more, one statement reads all."""
+
+
+def _rows(store: Store, query: str, ids: Collection[str] | None) -> Iterable[Row]:
+    if ids is not None and len(ids) <= _FEW:
+        for customer_id in ids:
+            yield from store.rows(sql("scoring", query), {"customer_id": customer_id})
+        return
+    wanted = None if ids is None else set(ids)
+    for row in store.rows(sql("scoring", f"{query}s")):
+        if wanted is None or row["customer_id"] in wanted:
+            yield row
+
+
+def _stand(store: Store, one: Scored, score_id: str) -> bool:
+    binds = {
+        "customer_id": one.customer_id,
+        "score_id": score_id,
+        "band": one.standing.band,
+        "since": one.standing.since,
+        "waiting": one.standing.waiting,
+        "waiting_since": one.standing.waiting_since,
+    }
+    if one.previous is None:
+        return store.run(sql("scoring", "begin_standing"), binds) == 1
+    return store.run(sql("scoring", "move_standing"), {**binds, "old_band": one.previous.band}) == 1
+
+
+def _score_row(one: Scored, score_id: str, run_id: str) -> Row:
+    assessment = one.assessment
+    return {
+        "id": score_id,
+        "customer_id": one.customer_id,
+        "at": one.at,
+        "version": one.version,
+        "score": None if assessment.score is None else plain(assessment.score),
+        "band": assessment.band,
+        "coverage": plain(assessment.coverage),
+        "detail": assessment.to_json(),
+        "run_id": run_id,
+    }
+
+
+def _change(one: Scored, score_id: str) -> Change:
+    assert one.previous is not None
+    return Change(
+        new_id("chg"), one.customer_id, one.at, one.previous.band, one.standing.band, score_id, one.version, one.why
+    )
+
+
+def _change_row(change: Change) -> Row:
+    return {name: getattr(change, name) for name in Change.__slots__}
+
+
+def _standing(row: Row) -> Standing:
+    return Standing(row["band"], row["since"], row["waiting"], row["waiting_since"])
+
+
+def _numbers(row: Row) -> Row:
+    score = row["score"]
+    return {**row, "score": None if score is None else Decimal(score), "coverage": Decimal(row["coverage"])}
