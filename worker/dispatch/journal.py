@@ -123,6 +123,7 @@ def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock) -> Undo
             done.tags += place[1] == TAG
             binds = [{"id": entry_id, "now": seconds(clock)} for entry_id in ids[place]]
             store.many(sql("dispatch", "undone"), binds)
+            store.run(sql("dispatch", "undo_shown"), {"contact_id": place[0]})
     return done
 
 

@@ -35,10 +35,15 @@ class Written:
     reasons: list[str] = field(default_factory=list)
 
 
-def write_waiting(store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock) -> Written:
-    """Empty the CRM lane: of several standings of one contact only the newest is written."""
+def write_waiting(
+    store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool]
+) -> Written:
+    """Empty the CRM lane: of several standings of one contact only the newest is written.
+
+    `stop` is asked before each batch: whether everything outward has been paused meanwhile.
+    """
     written = Written()
-    while queued := outbox.claim_all(store, Lane.CRM, seconds(clock), BATCH):
+    while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), BATCH)):
         newest: dict[str, outbox.Queued] = {}
         for one in queued:
             contact_id = _standing(one).contact_id

@@ -139,6 +139,12 @@ def main_contact(store: Store, customer_id: str, crm: str) -> Row | None:
     return min(found, key=lambda row: (len(row["contact_id"]), row["contact_id"]), default=None)
 
 
+def other_contacts(store: Store, customer_id: str, crm: str, main: str) -> list[str]:
+    """The customer's CRM contacts beside the main one."""
+    found = store.rows(sql("plays", "contacts_of"), {"customer_id": customer_id, "source": crm})
+    return sorted(row["contact_id"] for row in found if row["contact_id"] != main)
+
+
 def recipients(store: Store, customer_id: str, crm: str) -> dict[str, Recipient]:
     """role -> whom to write to. The main person is the one on the CRM contact; the billing person must be in the CRM
     too, since that is where the basis for writing is recorded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -94,13 +94,16 @@ def _faults(play: Play, file: str, line: int) -> list[Problem]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Protocol):
     """What a plan must know of a mail template."""
 
-    purpose: str
-    needs: frozenset[str]
-    """The values it cannot be written without."""
+    @property
+    def purpose(self) -> str:
+        """marketing, service or transactional."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The values it cannot be written without."""
 
 
 @dataclass(frozen=True, slots=True)

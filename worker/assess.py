@@ -1,0 +1,255 @@
+"""Stations 2 and 3 for the customers that need it: decide, purely; then commit score, change and effects as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worker.dispatch import outbox
+from worker.effects import Mail, Standing
+from worker.lib.clock import local_day
+from worker.lib.ids import new_id
+from worker.lib.rounding import half_up, plain
+from worker.lib.store import Row, Store, sql
+from worker.plays import arbiter, rules
+from worker.plays import records as plays
+from worker.scoring import bands, explain, measures, records
+from worker.scoring.card import Card
+from worker.scoring.score import Assessment, assess
+
+BATCH = 200
+"""Customers a transaction."""
+
+SEGMENT = "plan"
+"""The attribute that plays divide customers by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the workspace says that an assessment must know."""
+
+    card: Card
+    plays: Mapping[str, rules.Play]
+    templates: Mapping[str, rules.Template]
+    limits: arbiter.Rules
+    sources: measures.Sources
+    time_zone: str
+    crm: str
+    write_when_moved: int
+    public_url: str
+    mode: str
+    silent: bool
+    """The first pass: everyone is newly something, and that is no news."""
+
+
+@dataclass
+class Assessed:
+    """What came of an assessment."""
+
+    customers: int = 0
+    changes: int = 0
+    effects: int = 0
+    refused: int = 0
+    bands: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Customer:
+    id: str
+    name: str
+    time_zone: str
+    assessed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was decided about one customer, before anything is kept."""
+
+    customer: _Customer
+    moment: measures.Moment
+    last: records.Score | None
+    assessment: Assessment
+    previous: bands.Standing | None
+    standing: bands.Standing
+
+    def moved(self, version: str) -> bool:
+        """Whether there is anything to keep: a score that says the same again is not a new one."""
+        return (
+            self.last is None
+            or self.last.version != version
+            or self.last.detail != self.assessment.to_json()
+            or self.previous != self.standing
+        )
+
+    def scored(self, card: Card) -> records.Scored:
+        """As the records keep it."""
+        why = explain.reason(card, self.assessment)
+        return records.Scored(
+            self.customer.id, self.moment.at, card.version, self.assessment, self.previous, self.standing, why
+        )
+
+
+def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: bool = False) -> Assessed:
+    """Assess the customers whose facts have changed or whose local day has turned; with `everyone`, all.
+
+    Customers who have left are not assessed any more: their last score stands.
+    """
+    gone = plays.departed(store, now)
+    due = [
+        _Customer(row["id"], row["name"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0)
+        for row in store.rows(sql("assess", "due"), {"now": now})
+        if row["id"] not in gone and (everyone or _is_due(row, terms.time_zone, now))
+    ]
+    moments = {one.id: measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due}
+    readings = measures.read(store, terms.card, list(moments.values()), terms.sources)
+    due = [one for one in due if one.id in readings]
+    done = Assessed()
+    for start in range(0, len(due), BATCH):
+        batch = due[start : start + BATCH]
+        decided = _decide(store, terms, batch, moments, readings)
+        with store.atomic():
+            _commit(store, terms, decided, run_id, done)
+    return done
+
+
+def _is_due(row: Row, time_zone: str, now: int) -> bool:
+    if row["dirty"] or row["assessed_at"] is None:
+        return True
+    zone = row["time_zone"] or time_zone
+    return local_day(row["assessed_at"], zone) < local_day(now, zone)
+
+
+def _decide(
+    store: Store,
+    terms: Terms,
+    customers: Sequence[_Customer],
+    moments: Mapping[str, measures.Moment],
+    readings: Mapping[str, Mapping[str, measures.Reading]],
+) -> list[_Decided]:
+    """Score and band for each, from what is known; writes nothing."""
+    ids = [one.id for one in customers]
+    scores, standings = records.latest_scores(store, ids), records.standings(store, ids)
+    decided = []
+    for customer in customers:
+        moment, last = moments[customer.id], scores.get(customer.id)
+        before = last.assessment if last else None
+        assessment = assess(terms.card, readings[customer.id], last_good=before.readings if before else None)
+        previous = standings.get(customer.id)
+        standing = bands.settle(terms.card, previous, assessment, moment.at, moment.today)
+        decided.append(_Decided(customer, moment, last, assessment, previous, standing))
+    return decided
+
+
+def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], run_id: str, done: Assessed) -> None:
+    """Scores, changes and the effects they cause, in the caller's one transaction."""
+    moved = [one for one in decided if one.moved(terms.card.version)]
+    saved = records.save(store, [one.scored(terms.card) for one in moved], run_id)
+    changes = {change.customer_id: change for change in saved.changes}
+    for one in decided:
+        customer_id = one.customer.id
+        if customer_id in saved.overtaken:
+            continue  # another pass was quicker, and has done the rest
+        if terms.mode == "live" and not terms.silent:
+            score_id = saved.score_ids.get(customer_id) or (one.last.id if one.last else "")
+            _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
+        store.run(sql("assess", "looked_at"), {"customer_id": customer_id, "now": one.moment.at})
+        store.run(sql("assess", "clean"), {"customer_id": customer_id})
+        done.customers += 1
+        done.bands[one.standing.band] = done.bands.get(one.standing.band, 0) + 1
+    done.changes += len(changes)
+
+
+def _act(
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str, run_id: str, done: Assessed
+) -> None:
+    now, change_id = one.moment.at, change.id if change else None
+    for effect in _standings(store, terms, one):
+        key = f"standing:{effect.contact_id}:{run_id}"
+        done.effects += bool(outbox.put(store, effect, key, now, change_id=change_id))
+    intents, refusals = rules.plan(terms.plays, terms.templates, _happening(store, terms, one, change, score_id))
+    for intent in intents:
+        due_at = now
+        if isinstance(intent.effect, Mail):
+            verdict = arbiter.ask(plays.case(store, intent.effect, now, time_zone=terms.time_zone), terms.limits)
+            if isinstance(verdict, arbiter.Refuse):
+                refusals.append(rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason))
+                continue
+            if isinstance(verdict, arbiter.Wait):
+                due_at = verdict.until
+        added = outbox.put(store, intent.effect, intent.key, now, play=intent.play, change_id=change_id, due_at=due_at)
+        done.effects += bool(added)
+    for refusal in refusals:
+        plays.keep_refusal(store, refusal, now)
+    done.refused += len(refusals)
+
+
+def _standings(store: Store, terms: Terms, one: _Decided) -> list[Standing]:
+    """What the CRM shall show: the standing on the one contact, and nothing on any other contact of the customer."""
+    customer_id, now = one.customer.id, one.moment.at
+    contact = plays.main_contact(store, customer_id, terms.crm)
+    if contact is None:
+        return []
+    main: str = contact["contact_id"]
+    words = explain.reason(terms.card, one.assessment)
+    wanted = Standing(customer_id, main, one.standing.band, shown_score(one.assessment), words, now)
+    effects = []
+    shown = outbox.shown(store, main)
+    if shown is None or _differs(shown, wanted, terms.write_when_moved):
+        effects.append(wanted)
+    for other in plays.other_contacts(store, customer_id, terms.crm, main):
+        shown = outbox.shown(store, other)
+        if shown is not None and shown.band:
+            effects.append(Standing(customer_id, other, "", "", "", now))
+    return effects
+
+
+def shown_score(assessment: Assessment) -> str:
+    """A score as people see it: whole points, "" while it is unknown."""
+    return "" if assessment.score is None else plain(half_up(assessment.score))
+
+
+def _differs(shown: Standing, wanted: Standing, write_when_moved: int) -> bool:
+    if shown.band != wanted.band or bool(shown.score) != bool(wanted.score):
+        return True
+    if not wanted.score:
+        return False
+    return abs(int(shown.score) - int(wanted.score)) >= max(1, write_when_moved)
+
+
+def _happening(
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str
+) -> rules.Happening:
+    customer, now = one.customer, one.moment.at
+    before = one.last.assessment.signals if one.last else ()
+    new_signals = frozenset(one.assessment.signals) - frozenset(before)
+    new_facts = plays.newly_known(store, customer.id, customer.assessed_at, now)
+    if change is None and not new_signals and not new_facts:
+        # Nothing can set a play off, so nothing more needs to be read.
+        return rules.Happening(customer.id, customer.name, now, score_id, one.standing.band)
+    return rules.Happening(
+        customer.id, customer.name, now, score_id, one.standing.band, change.old_band if change else "",
+        answers=_answers(terms.card, one.assessment),
+        new_signals=new_signals,
+        new_facts=new_facts,
+        segment=plays.segment(store, customer.id, SEGMENT, now),
+        evidence=plays.evidence(store, customer.id, now, customer.time_zone),
+        recipients=plays.recipients(store, customer.id, terms.crm),
+        last_acts=plays.last_acts(store, customer.id),
+        why=explain.reason(terms.card, one.assessment),
+        link=f"{terms.public_url}/customers/{customer.id}",
+    )  # fmt: skip
+
+
+def _answers(card: Card, assessment: Assessment) -> Sequence[str]:
+    """The plays that the drivers name, the costliest driver first, each once."""
+    named = (card.measures[driver.measure].do for driver in assessment.drivers)
+    return tuple(dict.fromkeys(play for play in named if play))
+
+
+def new_run(store: Store, kind: str, now: int) -> str:
+    """Begin a run: what an undo takes back is named by it."""
+    run_id = new_id("run")
+    store.run(
+        "insert into runs (id, kind, started_at) values (:id, :kind, :now)", {"id": run_id, "kind": kind, "now": now}
+    )
+    return run_id

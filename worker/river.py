@@ -1,0 +1,117 @@
+"""One turn of the wheel: pull, parse, assess, dispatch. What the schedule, `run`, urgent webhooks and the demo call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from worker.assess import Assessed, Terms, assess_due, new_run
+from worker.dispatch import alerts, mail, outbox
+from worker.dispatch.writeback import Written, write_waiting
+from worker.intake import inbox
+from worker.intake.pull import pull
+from worker.lib.clock import seconds
+from worker.lib.http import Failure
+from worker.plays.records import set_switch, switch
+from worker.workspace import Workspace
+
+
+@dataclass
+class Turn:
+    """What a turn did, and what it could not do."""
+
+    run_id: str = ""
+    pulled: list[str] = field(default_factory=list)
+    troubles: dict[str, str] = field(default_factory=dict)
+    """"keap contacts" -> why it broke off."""
+    taken: inbox.Taken = field(default_factory=inbox.Taken)
+    assessed: Assessed = field(default_factory=Assessed)
+    written: Written = field(default_factory=Written)
+    mails: dict[str, int] = field(default_factory=dict)
+    alerts: dict[str, int] = field(default_factory=dict)
+    silent: bool = False
+
+
+def turn(workspace: Workspace, *, kind: str = "run", pulls: bool = True, everyone: bool = False) -> Turn:
+    """Turn the wheel once. The caller holds the lease.
+
+    In `watch` nothing leaves; the first pass in any mode is silent.
+    """
+    store, clock = workspace.store, workspace.clock
+    done = Turn(run_id=new_run(store, kind, seconds(clock)))
+    if pulls:
+        _pull(workspace, done)
+    done.taken = inbox.parse_waiting(store, workspace.parse, seconds(clock), time_zone=workspace.time_zone)
+    done.silent = not switch(store, "first_pass")
+    done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
+    if done.silent and done.assessed.customers:
+        set_switch(store, "first_pass", done.run_id, seconds(clock))
+    if workspace.mode == "live" and not workspace.paused and not done.silent:
+        _dispatch(workspace, done)
+    summary = json.dumps(asdict(done), default=str, sort_keys=True)
+    store.run(
+        "update runs set finished_at = :now, summary = :summary where id = :id",
+        {"id": done.run_id, "now": seconds(clock), "summary": summary},
+    )
+    return done
+
+
+def _pull(workspace: Workspace, done: Turn) -> None:
+    for name, one in workspace.connected.items():
+        if one.http is None:
+            continue
+        for stream in one.integration.pulls:
+            reason = pull(workspace.store, name, stream, one.http, one.settings)
+            done.pulled.append(f"{name} {stream.stream}")
+            if reason:
+                done.troubles[f"{name} {stream.stream}"] = reason
+
+
+def _terms(workspace: Workspace, silent: bool) -> Terms:
+    return Terms(
+        card=workspace.card,
+        plays=workspace.plays,
+        templates=workspace.templates.by_name,
+        limits=workspace.limits,
+        sources=workspace.sources(seconds(workspace.clock)),
+        time_zone=workspace.time_zone,
+        crm=workspace.crm_source,
+        write_when_moved=workspace.config.crm.write_when_moved,
+        public_url=workspace.config.workspace.public_url,
+        mode=workspace.mode,
+        silent=silent,
+    )
+
+
+def _dispatch(workspace: Workspace, done: Turn) -> None:
+    store, clock = workspace.store, workspace.clock
+    mailer, alerter = workspace.mailer, workspace.alerter
+    outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
+    if alerter is not None:  # first: a person can act while the rest is on its way
+        done.alerts = alerts.send_waiting(store, alerter, clock)
+    try:
+        _write_back(workspace, done)
+    except Failure as failure:
+        done.troubles[f"{workspace.crm_source} write-back"] = str(failure)
+    if mailer is not None:
+        done.mails = mail.send_waiting(
+            store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
+            time_zone=workspace.time_zone, sign=workspace.sign,
+        )  # fmt: skip
+
+
+def _write_back(workspace: Workspace, done: Turn) -> None:
+    crm, source = workspace.crm, workspace.crm_source
+    if crm is None:
+        return
+    if not switch(workspace.store, f"canary:{source}"):
+        done.troubles[f"{source} write-back"] = (
+            f"nothing is written before one contact has been tried: keepwell check --canary CONTACT ({source})"
+        )
+        return
+    ids = workspace.crm_ids(crm)
+    done.written = write_waiting(
+        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=lambda: workspace.paused
+    )
+    if done.written.reasons:
+        done.troubles[f"{source} write-back"] = done.written.reasons[0]

@@ -1,0 +1,234 @@
+"""One business, put together: its config, store and clock, the vendors it is connected to, its card, plays and mails."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from worker import registry
+from worker.config import Config
+from worker.config import load as load_config
+from worker.dispatch.mail import Sender, Templates
+from worker.facts import Delivery, Parsed
+from worker.intake import events
+from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer
+from worker.lib import assets
+from worker.lib.clock import HOUR, Clock, SystemClock
+from worker.lib.http import Http
+from worker.lib.problems import Problem, Problems
+from worker.lib.shape import spell
+from worker.lib.store import Store, open_store, sql
+from worker.plays import records as switches
+from worker.plays import rules
+from worker.plays.arbiter import Rules
+from worker.plays.records import switch
+from worker.registry import Connected
+from worker.scoring import scorecard
+from worker.scoring.card import Card
+from worker.scoring.measures import Sources
+
+_T = TypeVar("_T")
+
+QUIET_AFTER = 6 * HOUR
+"""A pull that has not succeeded for so long, or for four of its turns, makes its source count as down."""
+
+
+@dataclass
+class Workspace:
+    """Everything that the joiners hand to the stations."""
+
+    config: Config
+    store: Store
+    clock: Clock
+    connected: Mapping[str, Connected]
+    card: Card
+    plays: Mapping[str, rules.Play]
+    templates: Templates
+
+    # -- what the config says, in the stations' words -----------------------------------------------------------------
+
+    @property
+    def mode(self) -> str:
+        """watch, draft, approve or live; a new workspace watches."""
+        return switch(self.store, "mode", "watch")
+
+    @property
+    def paused(self) -> bool:
+        """Whether everything outward waits."""
+        return switch(self.store, "paused") == "yes"
+
+    @property
+    def time_zone(self) -> str:
+        """Where days begin and end for customers who have no zone of their own."""
+        return self.config.workspace.time_zone
+
+    @property
+    def limits(self) -> Rules:
+        """The arbiter's limits."""
+        workspace, outreach = self.config.workspace, self.config.outreach
+        return Rules(outreach.one_mail_every, workspace.quiet_from, workspace.quiet_until)
+
+    @property
+    def sender(self) -> Sender:
+        """Who writes the mails."""
+        one = self.config.workspace
+        return Sender(
+            one.name, one.sender_name or one.name, one.sender_address or "keepwell@localhost.invalid",
+            one.reply_to or one.sender_address, one.postal_address, one.public_url,
+        )  # fmt: skip
+
+    # -- roles --------------------------------------------------------------------------------------------------------
+
+    @property
+    def crm_source(self) -> str:
+        """The name of the integration that is the CRM."""
+        return self.config.crm.source
+
+    @property
+    def crm(self) -> Crm | None:
+        """The CRM, where one is set up."""
+        found = self.connected.get(self.crm_source)
+        if found is None or found.integration.crm is None:
+            return None
+        return found.integration.crm(cast("Http", found.http), found.settings, self.clock)
+
+    @property
+    def crm_names(self) -> CrmNames:
+        """What our things in the CRM are called."""
+        return CrmNames(tags=self.config.crm.tags, fields=self.config.crm.fields)
+
+    def crm_ids(self, crm: Crm) -> CrmIds:
+        """Our things in the CRM by its ids: found or created the first time, remembered afterwards."""
+        name = f"crm_ids:{self.crm_source}"
+        kept = switch(self.store, name)
+        known = CrmIds(**json.loads(kept)) if kept else None
+        ids = crm.find_or_create(self.crm_names, adopt=self.config.crm.adopt, known=known)
+        if ids != known:
+            text = json.dumps({"tags": dict(ids.tags), "fields": dict(ids.fields)}, sort_keys=True)
+            switches.set_switch(self.store, name, text, int(self.clock.now()))
+        return ids
+
+    @property
+    def mailer(self) -> Mailer | None:
+        """The channel for mail."""
+        found = self.connected.get(self.config.outreach.mailer)
+        return found.integration.mailer(found.settings, self.clock) if found and found.integration.mailer else None
+
+    @property
+    def alerter(self) -> Alerter | None:
+        """Where the team reads."""
+        found = self.connected.get(self.config.outreach.alerts)
+        if found is None or found.integration.alerter is None:
+            return None
+        return found.integration.alerter(
+            cast("Http", found.http), found.settings
+        )  # one without a connection wants none
+
+    # -- parsing and sources ------------------------------------------------------------------------------------------
+
+    def parse(self, delivery: Delivery) -> Parsed:
+        """What a delivery says, by the one who knows its source. Raises ValueError where nobody does."""
+        if delivery.source == events.SOURCE:
+            return events.parse(delivery)
+        found = self.connected.get(delivery.source)
+        if found is None and delivery.stream == "import":
+            found = self.connected.get("csv")
+        if found is None or found.integration.parse is None:
+            raise ValueError(f"no integration {delivery.source!r} is set up that could read this")
+        return found.integration.parse(delivery, found.settings)
+
+    def sources(self, now: int) -> Sources:
+        """Which kinds of fact can be known at all, and which not at the moment because their source is quiet."""
+        connected: set[str] = {row["kind"] for row in self.store.rows("select distinct kind from rollup")}
+        well: set[str] = set()
+        quiet: set[str] = set()
+        limit = max(QUIET_AFTER, 4 * self.config.schedule.pull_every)
+        for name, one in self.connected.items():
+            connected |= {*one.integration.feeds}
+            for pull in one.integration.pulls:
+                connected |= {*pull.feeds}
+                place = {"source": name, "stream": pull.stream}
+                stands = self.store.row(sql("intake", "cursor"), place)
+                last = stands["succeeded_at"] if stands else None
+                if last is not None:
+                    (quiet if now - last > limit else well).update(pull.feeds)
+        return Sources(connected=frozenset(connected), down=frozenset(quiet - well))
+
+    # -- signing ------------------------------------------------------------------------------------------------------
+
+    def sign(self, effect_id: str) -> str:
+        """The token of an unsubscribe address: it names one mail, and nobody can make another."""
+        token = self._signer.dumps(effect_id)
+        return token if isinstance(token, str) else token.decode()
+
+    def signed(self, token: str) -> str | None:
+        """The effect that a token names, None for a forged one."""
+        try:
+            return str(self._signer.loads(token))
+        except BadSignature:
+            return None
+
+    @property
+    def _signer(self) -> URLSafeSerializer:
+        key = switch(self.store, "signing_key")
+        if not key:
+            self.store.run(
+                "insert into switches (name, value, at) values ('signing_key', :key, 0) on conflict (name) do nothing",
+                {"key": secrets.token_hex(32)},
+            )
+            key = switch(self.store, "signing_key")
+        return URLSafeSerializer(key, salt="unsubscribe")
+
+    def close(self) -> None:
+        """Let go of the vendors' connections and of this thread's database connection."""
+        for one in self.connected.values():
+            if one.http is not None:
+                one.http.close()
+        self.store.close()
+
+
+def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Workspace:
+    """Open a business's folder. Raises Problems with every mistake of config, card, plays and templates at once.
+
+    The tables must be up to date (`keepwell migrate`); raises StoreError otherwise.
+    """
+    config = load_config(folder, environ)
+    problems: list[Problem] = []
+
+    def gather(make: Callable[[], _T]) -> _T | None:
+        try:
+            return make()
+        except Problems as found:
+            problems.extend(found.problems)
+            return None
+
+    card = gather(lambda: scorecard.load(config.scorecard.read_text("utf-8"), config.scorecard.name))
+    plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
+    own = folder / "templates" / "email"
+    templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
+    if plays is not None and templates is not None:
+        problems.extend(rules.templates_missing(plays, templates.by_name))
+    if card is not None and plays is not None:
+        problems.extend(_unanswered(card, plays, config.scorecard.name))
+    if problems or card is None or plays is None or templates is None:
+        raise Problems(problems)
+    store = open_store(config.database, schema=config.workspace.database_schema)
+    clock = clock or SystemClock()
+    return Workspace(config, store, clock, registry.connect(config, clock), card, plays, templates)
+
+
+def _unanswered(card: Card, plays: Mapping[str, rules.Play], file: str) -> list[Problem]:
+    """Measures and signals that name a play which does not exist."""
+    named = [(f"measures.{name}.do", one.do) for name, one in card.measures.items()]
+    named += [(f"signals.{name}.do", one.do) for name, one in card.signals.items()]
+    return [
+        Problem(file, 0, key, f"there is no play {play!r}", spell(play, plays))
+        for key, play in named
+        if play and play not in plays
+    ]
