@@ -240,7 +240,7 @@ def _happening(
     )  # fmt: skip
 
 
-def _answers(card: Card, assessment: Assessment) -> Sequence[str]:
+def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:
     """The plays that the drivers name, the costliest driver first, each once."""
     named = (card.measures[driver.measure].do for driver in assessment.drivers)
     return tuple(dict.fromkeys(play for play in named if play))

@@ -185,10 +185,13 @@ class Templates:
             subject=subject, preheader=preheader, body=Markup(tokens.html(_MARKDOWN.render(body))),  # noqa: S704  Markdown without HTML, values escaped
             footer=footer, unsubscribe_url=unsubscribe_url,
         )  # fmt: skip
-        text = (
-            f"{tokens.plain(body, lines=True).rstrip()}\n\n-- \n{footer}\nNo more of these mails: {unsubscribe_url}\n"
-        )
+        text = f"{tokens.plain(_reflowed(body), lines=True).rstrip()}\n\n-- \n{footer}\nNo more of these mails: {unsubscribe_url}\n"
         return Rendered(" ".join(subject.split()), text, page)
+
+
+def _reflowed(markdown: str) -> str:
+    """Paragraphs on one line each: where the source breaks its lines is no matter of the reader's."""
+    return re.sub(r"(?<=[^\n])\n(?=[^\n\s>#*\-\d])", " ", markdown)
 
 
 class _Marked(str):
