@@ -130,8 +130,11 @@ class PretendVendor:
         """Stop listening and let go of every connection."""
         server, thread = self._server, self._thread
         if server is not None and thread is not None:
-            # Closed in the loop's own thread: it must never wait on a socket that another thread has closed.
-            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+            # Closed in the loop's own thread: it must never wait on a socket that another thread has closed. The lock
+            # keeps a loop that is awake already from closing the trigger before it has been pulled.
+            with server.trigger.lock:
+                server.trigger.thunks.append(lambda: wasyncore.close_all(server._map, ignore_all=True))
+                server.trigger._physical_pull()
             thread.join(timeout=5)
             server.task_dispatcher.shutdown()
         self._server = self._thread = None
