@@ -130,11 +130,12 @@ class PretendKeap(KeapTags):
             raise Refusal(400, "A contact needs an email address, a phone number or an address")
         known = self._duplicate(body, asked("duplicate_option"))
         contact = known or self.enter(self.who)
-        if known is None:
+        self._write(contact, body, body)
+        if known:
+            self.touch(contact, self.who)
+        else:
             contact.properties["source_type"] = "API"
             self.changed("contact.add", contact.id)
-        self._write(contact, body, body)
-        self.touch(contact, self.who)
         return json_response(picked(self.contact_view(contact), names), 200 if known else 201)
 
     def patch_contact(self, contact_id: str) -> Response:
