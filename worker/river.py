@@ -32,27 +32,36 @@ class Turn:
     silent: bool = False
 
 
-def turn(workspace: Workspace, *, kind: str = "run", pulls: bool = True, everyone: bool = False) -> Turn:
+def turn(
+    workspace: Workspace, *, kind: str = "run", pulls: bool = True, everyone: bool = False, dispatch: bool = True
+) -> Turn:
     """Turn the wheel once. The caller holds the lease.
 
-    In `watch` nothing leaves; the first pass in any mode is silent.
+    In `watch` nothing leaves; the first pass in any mode is silent. Without `dispatch` what is decided waits.
     """
     store, clock = workspace.store, workspace.clock
-    done = Turn(run_id=new_run(store, kind, seconds(clock)))
-    if pulls:
-        _pull(workspace, done)
-    done.taken = inbox.parse_waiting(store, workspace.parse, seconds(clock), time_zone=workspace.time_zone)
+    done = take_in(workspace, kind=kind, pulls=pulls)
     done.silent = not switch(store, "first_pass")
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))
-    if workspace.mode == "live" and not workspace.paused and not done.silent:
+    if dispatch and workspace.mode == "live" and not workspace.paused and not done.silent:
         _dispatch(workspace, done)
     summary = json.dumps(asdict(done), default=str, sort_keys=True)
     store.run(
         "update runs set finished_at = :now, summary = :summary where id = :id",
         {"id": done.run_id, "now": seconds(clock), "summary": summary},
     )
+    return done
+
+
+def take_in(workspace: Workspace, *, kind: str = "pull", pulls: bool = True) -> Turn:
+    """The first half of a turn: pull and parse. Scores nothing."""
+    store, clock = workspace.store, workspace.clock
+    done = Turn(run_id=new_run(store, kind, seconds(clock)))
+    if pulls:
+        _pull(workspace, done)
+    done.taken = inbox.parse_waiting(store, workspace.parse, seconds(clock), time_zone=workspace.time_zone)
     return done
 
 

@@ -14,9 +14,9 @@ from typing import Final
 from worker.lib.clock import Clock, seconds
 from worker.lib.store import Store
 
-LASTS: Final = 60
+LASTS: Final = 30
 """Seconds a lease holds without being renewed."""
-RENEWED_EVERY: Final = 10.0
+RENEWED_EVERY: Final = 5.0
 """Seconds, of the machine's own clock."""
 
 _TAKE: Final = """

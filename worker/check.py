@@ -1,0 +1,109 @@
+"""`keepwell check`: whether the vendors answer, and what needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.lib.clock import iso, seconds
+from worker.lib.http import Failure
+from worker.plays.records import set_switch, switch
+from worker.workspace import Workspace
+
+_UNKNOWN: Final = "select id, target from effects where state = 'unknown' order by id"
+_FAILED: Final = (
+    "select lane, reason, count(*) as n from effects where state = 'failed' group by lane, reason order by n desc, lane"
+)
+_PARKED: Final = """
+select source, stream, error, count(*) as n from deliveries
+where parsed_at is null and attempts > 0
+group by source, stream, error order by n desc, source
+"""
+_DOUBTS: Final = "select count(*) as n from doubts where settled_at is null"
+_REFUSED: Final = "select name, n from counters where name >= 'refused:' and name < 'refused;' order by name"
+_UNHEARD: Final = "select name, n from counters where name >= 'unknown:' and name < 'unknown;' order by n desc, name"
+
+
+@dataclass
+class Report:
+    """What was found."""
+
+    fine: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    """Each needs a person."""
+
+
+def check(workspace: Workspace, canary: str | None = None) -> Report:
+    """Ask every vendor who we are, look at what broke off or waits, and try the canary where one is named."""
+    report = Report(fine=[f"{workspace.config.workspace.name} is in {workspace.mode}"])
+    if workspace.paused:
+        report.findings.append("everything outward is paused; let it leave again with: keepwell resume")
+    _vendors(workspace, report)
+    if canary:
+        _canary(workspace, canary, report)
+    elif workspace.crm is not None and workspace.mode == "live" and not switch(workspace.store, _finding(workspace)):
+        report.findings.append(
+            f"{workspace.crm_source} is not written to before one contact has been tried: keepwell check --canary CONTACT"
+        )
+    _store(workspace, report)
+    return report
+
+
+def _vendors(workspace: Workspace, report: Report) -> None:
+    for name, one in workspace.connected.items():
+        if one.integration.check is None or one.http is None:
+            continue
+        try:
+            report.fine += [f"{name}: {line}" for line in one.integration.check(one.http, one.settings)]
+        except Failure as failure:
+            report.findings.append(f"{name}: {failure}")
+
+
+def _finding(workspace: Workspace) -> str:
+    return f"canary:{workspace.crm_source}"
+
+
+def _canary(workspace: Workspace, contact_id: str, report: Report) -> None:
+    crm = workspace.crm
+    if crm is None:
+        report.findings.append(f"{workspace.crm_source} is not set up, so there is no contact to try")
+        return
+    try:
+        found = crm.canary(contact_id, workspace.crm_names)
+    except Failure as failure:
+        report.findings.append(f"{workspace.crm_source} contact {contact_id}: {failure}")
+        return
+    set_switch(workspace.store, _finding(workspace), found, seconds(workspace.clock))
+    report.fine.append(
+        f"{workspace.crm_source} contact {contact_id}: a field write {found} the other fields; it is as before"
+    )
+
+
+def _store(workspace: Workspace, report: Report) -> None:
+    store = workspace.store
+    for row in store.rows(
+        "select source, stream, succeeded_at, failed_at, reason from cursors order by source, stream"
+    ):
+        if row["failed_at"] is not None:
+            since = iso(row["succeeded_at"]) if row["succeeded_at"] else "never"
+            report.findings.append(f"{row['source']} {row['stream']}: {row['reason']} (last good pull: {since})")
+        elif row["succeeded_at"] is not None:
+            report.fine.append(f"{row['source']} {row['stream']}: pulled {iso(row['succeeded_at'])}")
+    for row in store.rows(_PARKED):
+        report.findings.append(
+            f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read: {row['error']}"
+        )
+    for row in store.rows(_UNKNOWN):
+        report.findings.append(f"a mail to {row['target']} was interrupted; did it arrive? ({row['id']})")
+    for row in store.rows(_FAILED):
+        report.findings.append(f"{row['n']} effects to {row['lane']} were given up: {row['reason']}")
+    doubts = int(store.value(_DOUBTS))
+    if doubts:
+        report.findings.append(f"{doubts} matches are doubtful: the same address under another name")
+    report.fine += [
+        f"refused at the door: {row['name'].removeprefix('refused:')}, {row['n']} times" for row in store.rows(_REFUSED)
+    ]
+    report.fine += [
+        f"kept, of no known kind: {row['name'].removeprefix('unknown:')}, {row['n']} times"
+        for row in store.rows(_UNHEARD)
+    ]

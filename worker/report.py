@@ -1,0 +1,173 @@
+"""What commands and pages tell about facts, scores and turns."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from worker.assess import shown_score
+from worker.facts import KINDS, kind_named
+from worker.intake import inbox
+from worker.lib.clock import day_number, end_of_day, iso, local_day, seconds
+from worker.lib.problems import Problem, Problems
+from worker.lib.store import Row, Store, sql
+from worker.plays.records import departed
+from worker.river import Turn
+from worker.scoring import explain as words
+from worker.scoring import measures, records
+from worker.scoring.score import assess
+from worker.workspace import Workspace
+
+_FACTS: Final = """
+select kind, label, cast(sum(n) as bigint) as n, count(distinct customer_id) as customers from rollup
+group by kind, label order by kind, label
+"""
+_CUSTOMERS: Final = """
+select id, name, time_zone from customers where merged_into is null and first_at <= :now order by id
+"""
+_FIND: Final = """
+select c.id from customers c where c.id = :word or c.name = :word
+union
+select i.customer_id from identities i where i.source = :source and i.external_id = :external_id
+union
+select p.customer_id from people p where p.email = :email
+"""
+_FIND_BY_BEGINNING: Final = """
+select id from customers where name >= :word and name < :after and merged_into is null order by name limit 5
+"""
+LABELS_SHOWN = 6
+
+
+def facts(store: Store) -> list[Row]:
+    """Every kind with how much of it there is: facts, customers and the commonest labels."""
+    found: dict[str, list[Row]] = {}
+    for row in store.rows(_FACTS):
+        found.setdefault(row["kind"], []).append(row)
+    kinds = [*KINDS.values(), *(kind_named(name) for name in sorted(found.keys() - KINDS.keys()))]
+    listed = []
+    for kind in kinds:
+        rows = found.get(kind.name, [])
+        labels = sorted((row for row in rows if row["label"]), key=lambda row: (-row["n"], row["label"]))
+        listed.append(
+            {
+                "kind": kind.name, "singular": kind.singular, "plural": kind.plural, "sentence": kind.sentence,
+                "unit": kind.unit, "facts": sum(row["n"] for row in rows),
+                "customers": _customers(store, kind.name) if rows else 0,
+                "labels": ", ".join(row["label"] for row in labels[:LABELS_SHOWN]),
+            }
+        )  # fmt: skip
+    return listed
+
+
+def _customers(store: Store, kind: str) -> int:
+    return int(store.value("select count(distinct customer_id) as n from rollup where kind = :kind", {"kind": kind}))
+
+
+def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
+    """Everybody's score now, or as of the end of a local day. Keeps nothing.
+
+    Facts, and customers, of after that moment have no influence. Raises Problems for what is no day.
+    """
+    store, now = workspace.store, seconds(workspace.clock)
+    if as_of:
+        try:
+            now = end_of_day(day_number(as_of), workspace.time_zone)
+        except ValueError:
+            raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
+    gone = departed(store, now)
+    rows = [row for row in store.rows(_CUSTOMERS, {"now": now}) if row["id"] not in gone]
+    moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
+    readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock)))
+    customers: list[Row] = []
+    bands = dict.fromkeys([*workspace.card.order, "grey"], 0)
+    for row in rows:
+        if row["id"] not in readings:
+            continue
+        one = assess(workspace.card, readings[row["id"]])
+        bands[one.band] += 1
+        reason = words.reason(workspace.card, one)
+        customers.append(
+            {
+                "customer_id": row["id"],
+                "name": row["name"],
+                "score": shown_score(one),
+                "band": one.band,
+                "reason": reason,
+            }
+        )
+    return {
+        "as_of": iso(now), "card": workspace.card.name, "version": workspace.card.version, "bands": bands,
+        "left": len(gone), "customers": customers,
+    }  # fmt: skip
+
+
+def find_customer(store: Store, word: str) -> str:
+    """A customer by id, name, address or `source:id`. Raises Problems for none, or for several."""
+    source, _, external_id = word.partition(":")
+    binds = {"word": word, "source": source, "external_id": external_id, "email": word.strip().casefold()}
+    found = sorted({_kept(store, row["id"]) for row in store.rows(_FIND, binds)})
+    if not found:
+        found = [row["id"] for row in store.rows(_FIND_BY_BEGINNING, {"word": word, "after": word + "\U0010ffff"})]
+    if len(found) != 1:
+        cure = f"say which by its id: {', '.join(found[:5])}" if found else "try an id, a name, an address or keap:123"
+        raise Problems([Problem("customer", 0, "", f"{word!r} is {len(found) or 'no'} customers", cure)])
+    return found[0]
+
+
+def _kept(store: Store, customer_id: str) -> str:
+    """The customer that this one was merged into, or itself."""
+    while into := store.value("select merged_into from customers where id = :id", {"id": customer_id}):
+        customer_id = str(into)
+    return customer_id
+
+
+def explain(workspace: Workspace, word: str) -> dict[str, Any]:
+    """Why a customer stands where they stand, by the last score that was kept. Raises Problems."""
+    customer_id = find_customer(workspace.store, word)
+    score = records.latest_scores(workspace.store, [customer_id]).get(customer_id)
+    if score is None:
+        cure = "score everybody with: keepwell run"
+        raise Problems([Problem("customer", 0, "", f"{word!r} has no score yet", cure)])
+    standing = records.standings(workspace.store, [customer_id])[customer_id]
+    row = workspace.store.row("select name, owner from customers where id = :id", {"id": customer_id}) or {}
+    return {
+        "customer_id": customer_id,
+        "name": row.get("name", ""),
+        "score": shown_score(score.assessment),
+        "band": standing.band,
+        "since": iso(standing.since),
+        "as_of": iso(score.at),
+        "version": score.version,
+        "lines": [
+            f"{row.get('name') or customer_id} as of {iso(score.at)}",
+            *words.explain(workspace.card, score.assessment, standing),
+        ],
+    }
+
+
+def replay(workspace: Workspace, source: str, since: int) -> inbox.Taken:
+    """Read a source's stored deliveries again, from the day on."""
+    store = workspace.store
+    store.run(sql("intake", "replay"), {"source": source, "since": since})
+    return inbox.parse_waiting(
+        store, workspace.parse, seconds(workspace.clock), time_zone=workspace.time_zone, most=10**9
+    )
+
+
+def turn_in_words(done: Turn, mode: str) -> list[str]:
+    """What a turn did, for a terminal."""
+    bands = ", ".join(f"{n} {band}" for band, n in sorted(done.assessed.bands.items()))
+    lines = [
+        f"{len(done.pulled)} streams pulled, {done.taken.deliveries} deliveries read, {done.taken.facts} facts kept",
+        f"{done.assessed.customers} customers assessed ({bands or 'nobody was due'}), {done.assessed.changes} changed band",
+    ]
+    if done.silent:
+        lines.append("This was the first pass, and silent: everyone is newly something, and that is no news.")
+    elif mode == "live":
+        sent = done.mails.get("sent", 0)
+        lines.append(
+            f"{done.written.contacts} contacts written, {sent} mails sent, {done.alerts.get('sent', 0)} alerts, "
+            f"{done.assessed.refused + done.mails.get('refused', 0)} refused"
+        )
+    else:
+        lines.append(f"Nothing left: the workspace is in {mode}.")
+    return lines
