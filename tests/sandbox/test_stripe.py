@@ -378,8 +378,23 @@ def test_a_failed_payment_is_tried_four_times_and_then_no_more(stripe: PretendSt
     assert invoice["next_payment_attempt"] is None
 
     stripe.cancel(subscription, "payment_failed")
-    assert told(stripe)[-2:] == ["customer.subscription.deleted", "invoice.marked_uncollectible"]
+    assert told(stripe)[-3:] == [
+        "customer.subscription.deleted",
+        "invoice.updated",
+        "invoice.marked_uncollectible",
+    ]
     assert invoice["status"] == "uncollectible"
+
+
+def test_what_is_owed_when_a_subscription_ends_stays_open_but_is_not_asked_for_again(stripe: PretendStripe) -> None:
+    subscription = stripe.subscribe(a_customer(stripe), "Pro", 4900)
+    invoice = stripe.records["invoices"][stripe.bill(subscription, decline="card_declined")]
+    told(stripe)
+
+    stripe.cancel(subscription)
+
+    assert told(stripe) == ["customer.subscription.deleted", "invoice.updated"]
+    assert (invoice["status"], invoice["next_payment_attempt"]) == ("open", None)
 
 
 def test_a_payment_that_recovers_clears_the_debt(stripe: PretendStripe) -> None:

@@ -249,8 +249,11 @@ class StripeOffice(PretendVendor):
             self._end(subscription, self._at(at))
 
     def _end(self, subscription: Object, at: int) -> None:
+        """End it. Stripe stops asking for what is still owed, and leaves the invoice open."""
         subscription.update(status="canceled", ended_at=at)
         self._emit("customer.subscription.deleted", subscription, at)
+        for invoice in self._owed(subscription["id"]):
+            self._change(invoice, "invoice.updated", at, auto_advance=False, next_payment_attempt=None)
 
     def _price(self, of: Price, at: int) -> Object:
         for known in self.records["prices"].values():
@@ -317,12 +320,18 @@ class StripeOffice(PretendVendor):
         self._change(self.records["customers"][invoice["customer"]], "customer.updated", at, delinquent=owing)
 
     def _write_off(self, subscription_id: str, at: int) -> None:
-        for invoice in self.records["invoices"].values():
-            owed_for = invoice["parent"]["subscription_details"]["subscription"]
-            if invoice["status"] == "open" and owed_for == subscription_id:
-                invoice.update(status="uncollectible", auto_advance=False, next_payment_attempt=None)
-                invoice["status_transitions"] = {**invoice["status_transitions"], "marked_uncollectible_at": at}
-                self._emit("invoice.marked_uncollectible", invoice, at)
+        for invoice in self._owed(subscription_id):
+            invoice["status"] = "uncollectible"
+            invoice["status_transitions"] = {**invoice["status_transitions"], "marked_uncollectible_at": at}
+            self._emit("invoice.marked_uncollectible", invoice, at)
+
+    def _owed(self, subscription_id: str) -> list[Object]:
+        return [
+            invoice
+            for invoice in self.records["invoices"].values()
+            if invoice["status"] == "open"
+            and invoice["parent"]["subscription_details"]["subscription"] == subscription_id
+        ]
 
     def refund(self, charge_id: str, amount: int | None = None, at: int | None = None) -> str:
         """Give money back, all that is left of the charge if `amount` (minor units) is None; gives the refund's id."""
