@@ -211,7 +211,7 @@ class PretendKeap(KeapTags):
 
     def _write(self, contact: Contact, body: dict[str, Any], names: Collection[str]) -> None:
         """Write the named properties; one that is named and not in the body is emptied."""
-        for name in WRITABLE.intersection(names):
+        for name in sorted(WRITABLE.intersection(names)):
             if name == "custom_fields":
                 self._write_fields(contact, body.get(name, {}))
             elif name == "email_addresses":
@@ -223,7 +223,7 @@ class PretendKeap(KeapTags):
         for field_id, content in contents.items():
             self.put(contact, self.fields[field_id], content, self.who)
         if self.patch_custom_fields == "replaces":
-            for field_id in contact.fields.keys() - contents.keys():
+            for field_id in sorted(contact.fields.keys() - contents.keys()):
                 self.put(contact, self.fields[field_id], None, self.who)
 
     def _write_emails(self, contact: Contact, emails: list[dict[str, str]]) -> None:
