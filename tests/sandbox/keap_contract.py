@@ -37,9 +37,9 @@ class Contract:
         v2 = yaml.load((folder / "keap-v2.yml").read_text(), Loader=yaml.CSafeLoader)
         v1 = json.loads((folder / "keap-v1.json").read_text())
         self.schemas: dict[str, Any] = v2["components"]["schemas"]
-        self.closed = _closed(self.schemas)
+        self._closed = _closed(self.schemas)
         self.paths: dict[str, Any] = v2["paths"] | {f"/rest{path}": item for path, item in v1["paths"].items()}
-        self.checked: set[tuple[str, str, int]] = set()
+        self._validators: dict[tuple[str, str, int], jsonschema.Draft202012Validator] = {}
 
     def template(self, path: str) -> str:
         """The path of the specification that this one is an instance of, "" for none; `-` is nobody's id."""
@@ -59,13 +59,15 @@ class Contract:
         if template.startswith("/rest/v1") and answer.status_code >= 400:
             return  # declared as Java's Throwable and without 400; what is seen is {"message"}
         assert str(answer.status_code) in operation["responses"], (method, template, answer.status_code, answer.text)
-        self.checked.add((method, template, answer.status_code))
         content = operation["responses"][str(answer.status_code)].get("content")
         if not content:
             assert answer.content == b""
             return
-        schema = _closed(content["application/json"]["schema"])
-        jsonschema.Draft202012Validator(schema | {"components": {"schemas": self.closed}}).validate(answer.json())
+        place = (method, template, answer.status_code)
+        if place not in self._validators:
+            schema = _closed(content["application/json"]["schema"]) | {"components": {"schemas": self._closed}}
+            self._validators[place] = jsonschema.Draft202012Validator(schema)
+        self._validators[place].validate(answer.json())
         _check_moments(answer.json())
 
 
