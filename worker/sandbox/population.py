@@ -28,7 +28,6 @@ _FIRST_WORDS: Final = (
 FIRST_WORDS: Final = tuple(_FIRST_WORDS.split())
 _SECOND_WORDS: Final = "Bakery Books Clinic Dental Design Fitness Foods Gardens Legal Logistics Media Travel"
 SECOND_WORDS: Final = tuple(_SECOND_WORDS.split())
-INDUSTRIES: Final = ("Health", "Retail", "Services", "Food", "Travel")
 FEATURES: Final = ("reports", "automations", "contacts", "invoices", "inbox", "forms")
 PLANS: Final[dict[str, int]] = {"Starter": 2900, "Pro": 7900, "Team": 19900}
 """Nickname → minor units a month, the dearest last; a year costs ten months."""
