@@ -44,6 +44,12 @@ def card_reading(body: str) -> Card:
     return load(f'name = "Test"\n[measures.m]\n{body}\nwatch_only = true\n{OTHER}{BANDS}')
 
 
+def watching(*phrases: str) -> Card:
+    """A card with the measures `m0`, `m1` … that only watch, beside one that counts."""
+    measures = (f"[measures.m{place}]\nread = '{phrase}'\nwatch_only = true\n" for place, phrase in enumerate(phrases))
+    return load(f'name = "Test"\n{"".join(measures)}{OTHER}{BANDS}')
+
+
 def fact(kind: str, days_ago: float, value: float | str = 1, label: str = "", *, at: int | None = None) -> Fact:
     moment = int(NOW - days_ago * DAY) if at is None else at
     return Fact(kind, moment, "test", f"t{next(_numbers)}", millionths(value), label)

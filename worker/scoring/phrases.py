@@ -400,8 +400,8 @@ def _stumble(text: str, error: UnexpectedInput) -> tuple[int, set[str]]:
 
 def _cure(rest: str, expected: set[str]) -> str:
     words = rest.split()
-    if expected == {"NUMBER"} and rest.startswith("="):
-        return "write one sign only: ="
+    if expected == {"NUMBER"} and rest[:1] in "=<>":
+        return f"write {_SHOWN['SIGN']}"
     for length in (2, 1):
         said = " ".join(words[:length])
         if said in _SAY and len(words) >= length:

@@ -1,0 +1,121 @@
+"""The words a founder, a CSM and a CRM field get."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from worker.lib.assets import folder
+from worker.scoring.bands import Standing
+from worker.scoring.explain import explain, measure_in_words, reason
+from worker.scoring.measures import Reading
+from worker.scoring.phrases import step
+from worker.scoring.points import Steps
+from worker.scoring.score import assess
+from worker.scoring.scorecard import load
+
+STARTER = load((folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8"))
+
+DRIFTING = {
+    "active_days": Reading("value", Decimal(2)),
+    "usage_trend": Reading("value", Decimal("0.41666")),
+    "unpaid_invoices": Reading("value", Decimal(1)),
+    "last_nps": Reading("value", Decimal(4), day=20_470),
+    "open_tickets": Reading("value", Decimal(0)),
+}
+
+
+def test_each_driver_names_value_full_marks_and_cost() -> None:
+    assert explain(STARTER, assess(STARTER, DRIFTING)) == [
+        "red, score 30.2",
+        "an invoice is unpaid",
+        "usage at 42% of their own normal; 85% and up is full marks; costs 25 points",
+        "active on 2 of the last 30 days; 12 is full marks; costs 21 points",
+        "unpaid invoices: 1; 0 is full marks; costs 18 points",
+        "answered 4 of 10 on 2026-01-17; 10 is full marks; costs 6 points",
+    ]
+
+
+def test_the_standing_and_what_is_not_known_are_told() -> None:
+    readings = {**DRIFTING, "usage_trend": Reading("never", current=Decimal(1)), "last_nps": Reading("never")}
+    found = explain(STARTER, assess(STARTER, readings), Standing("green", 5, "yellow", 10))
+
+    assert found[0] == "green, score 40.3; turning yellow if it stays so"
+    assert found[1] == "65% of what counts is known"
+    assert found[-2:] == [
+        "not counted: last nps: never seen",
+        "not counted: usage trend: no normal to compare with yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        (Reading("expired", day=3), "last nps: the answer is too old to speak"),
+        (Reading("not_applicable"), "last nps: does not apply here"),
+        (Reading("source_down"), "last nps: its source is down"),
+        (
+            Reading("source_down", Decimal(4), day=20_470, frozen="value"),
+            "answered 4 of 10 on 2026-01-17 (as last known; its source is down)",
+        ),
+        (Reading("source_down", frozen="never"), "last nps: never seen"),
+    ],
+)
+def test_each_state_has_its_words(reading: Reading, words: str) -> None:
+    assert measure_in_words(STARTER, "last_nps", reading) == words
+
+
+def test_the_reason_fits_a_crm_field_and_begins_with_the_weightiest() -> None:
+    found = reason(STARTER, assess(STARTER, DRIFTING))
+
+    assert found.startswith("an invoice is unpaid; usage at 42% of their own normal (-25); active on 2")
+    assert len(found) <= 250
+
+
+def test_a_long_reason_ends_with_a_whole_driver() -> None:
+    long = STARTER.measures["usage_trend"]
+    card = load(
+        (folder("recipes") / "scorecards" / "starter.toml")
+        .read_text("utf-8")
+        .replace(long.says, "usage at {value:percent} of normal, " + "as was to be expected after so long a while " * 3)
+    )
+    found = reason(card, assess(card, DRIFTING))
+
+    assert len(found) <= 250
+    assert found.endswith((")", "unpaid"))
+
+
+def test_a_single_overlong_reason_is_cut() -> None:
+    text = (folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
+    card = load(text.replace("an invoice is unpaid", "unpaid " * 60))
+
+    assert len(reason(card, assess(card, DRIFTING))) == 250
+
+
+def test_when_all_is_well_the_reason_says_so() -> None:
+    best = {name: Reading("value", Decimal(12)) for name in STARTER.measures}
+    best |= {"unpaid_invoices": Reading("value", Decimal(0)), "open_tickets": Reading("value", Decimal(0))}
+
+    assert reason(STARTER, assess(STARTER, best)) == "nothing costs points"
+
+
+def test_grey_gives_the_reason_that_too_little_is_known() -> None:
+    readings = dict.fromkeys(STARTER.measures, Reading("not_applicable"))
+
+    assert reason(STARTER, assess(STARTER, readings)) == "only 0% of what counts is known"
+
+
+@pytest.mark.parametrize(
+    ("steps", "best"),
+    [
+        (["below 50% -> 0", "otherwise -> 100"], "50% and up"),
+        (["10 and up -> 0", "5 and up -> 50", "otherwise -> 100"], "below 5"),
+        (["0 -> 0", "1 -> 20", "otherwise -> 100"], "anything but 0, 1"),
+        (["0 -> 0", "below 5 -> 50", "otherwise -> 100"], "anything else"),
+        (["up to 3 -> 100", "above 3 -> 0"], "up to 3"),
+        (["up to 3 -> 0", "above 3 -> 100"], "above 3"),
+    ],
+)
+def test_full_marks_are_told_for_every_kind_of_table(steps: list[str], best: str) -> None:
+    assert Steps(tuple(map(step, steps))).best() == best

@@ -1,0 +1,195 @@
+"""The file as its writer meets it: what it says, and what it is told about mistakes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from worker.facts import KINDS
+from worker.lib.assets import folder
+from worker.lib.problems import Problems
+from worker.scoring import phrases
+from worker.scoring.card import Card
+from worker.scoring.phrases import Hold, PhraseError
+from worker.scoring.scorecard import load
+
+STARTER = (folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(Problems) as caught:
+        load(text, "card.toml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def starter_with(old: str, new: str) -> str:
+    assert old in STARTER
+    return STARTER.replace(old, new)
+
+
+@pytest.fixture(scope="module")
+def starter() -> Card:
+    return load(STARTER)
+
+
+def test_the_starter_fits_on_a_screen_of_a_founder() -> None:
+    assert len(STARTER.splitlines()) < 80
+    assert max(map(len, STARTER.splitlines())) <= 110
+
+
+def test_the_starter_says_what_it_reads_and_does(starter: Card) -> None:
+    assert starter.kinds() == {"usage", "unpaid_invoice", "nps_answer", "open_ticket"}
+    assert [measure.do for measure in starter.measures.values()] == [
+        "usage-drop", "usage-drop", "failed-payment", "low-nps", "open-tickets",
+    ]  # fmt: skip
+    assert {name: signal.do for name, signal in starter.signals.items()} == {"expansion": "thriving"}
+
+
+def test_bands_run_from_best_to_worst_with_their_lower_edges(starter: Card) -> None:
+    assert [(band.name, int(band.edge)) for band in starter.bands] == [("green", 70), ("yellow", 40), ("red", 0)]
+    assert (starter.worse, starter.better) == (Hold(Decimal(3), 3), Hold(Decimal(3), 3))
+    assert starter.least_known == Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("score", "band"), [("100", "green"), ("70", "green"), ("69.999999999", "yellow"), ("0", "red")]
+)
+def test_an_edge_belongs_to_the_band_above_it(starter: Card, score: str, band: str) -> None:
+    assert starter.band_of(Decimal(score)) == band
+
+
+def test_the_version_is_of_what_is_said_not_of_how_it_is_laid_out(starter: Card) -> None:
+    assert load("# a remark\n" + STARTER.replace(" = ", "=")).version == starter.version
+    assert load(starter_with("12 -> 100", "14 -> 100")).version != starter.version
+
+
+def test_every_kind_of_the_vocabulary_can_be_spoken() -> None:
+    for kind in KINDS.values():
+        for word in (kind.singular, kind.plural):
+            text = {"open": f"number of {word} now", "reading": f"latest {word}"}.get(
+                kind.shape, f"number of {word} in the last 30 days"
+            )
+            assert phrases.read(text).kind == kind.name
+
+
+def test_words_may_be_capital_and_labels_keep_theirs() -> None:
+    found = phrases.read('Number of Logins labelled "Admin" in the last 2 weeks')
+
+    assert (found.kind, found.labels) == ("login", ("Admin",))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message", "cure"),
+    [
+        ("days with usage in the last 30 dais", "“dais” is not understood after “days with usage in the last 30”", "days, weeks or months"),
+        ("number of unpayed invoices now", "“unpayed invoices now” is not understood after “number of”", "did you mean 'unpaid invoices'?"),
+        ("number of unpaid invoices", "the sentence breaks off after “number of unpaid invoices”", "“now”"),
+        ("latest nps", "“nps” is not understood after “latest”", "did you mean 'nps answer'?"),
+        ("sum of usage ever", "“sum of usage ever” is not understood", "write “total” instead of “sum”"),
+        ("days with usage in the past 30 days", "“past 30 days” is not understood after “days with usage in the”", "write “last”"),
+        ("first nps answer", "“first nps answer” is not understood", "does not know “first” yet"),
+        ("number of logins now", "“login” happens", "number of logins in the last 30 days"),
+        ("days with open tickets in the last 3 days", "“open ticket” opens and closes", "number of open tickets now"),
+        ("total nps answers ever", "“nps answer” is an answer", "latest nps answer"),
+        ("payments per week in the last 2 weeks", "could mean how many or how much", "total payments per week"),
+        ("usage per week ever", "over how long", "in the last 8 weeks"),
+        ("usage per week in the last 10 days", "not a whole number of weeks", "in weeks"),
+        ("usage per week from 4 to 12 weeks ago", "runs backwards", "from 12 to 4 weeks ago"),
+        ("days with usage in the last 0 days", "no span of time", "1 day"),
+        ("", "the sentence breaks off", "“latest”"),
+    ],
+)  # fmt: skip
+def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_come(
+    sentence: str, message: str, cure: str
+) -> None:
+    with pytest.raises(PhraseError) as caught:
+        phrases.read(sentence)
+
+    assert message in caught.value.message
+    assert cure in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"0 -> 0, 12 -> 100"', '"0 -> 0, 12 > 100"', "card.toml:7: measures.active_days.sliding: “> 100” is not understood after “0 -> 0, 12”"),
+        ('"0 -> 0, 12 -> 100"', '"12 -> 0, 0 -> 100"', "the values must rise"),
+        ('"0 -> 0, 12 -> 100"', '"0 -> 0, 12 -> 120"', "120 points are more than there are"),
+        ("below 50% -> 0", "below 50 -> 0", "measures.usage_trend.points: measured against a normal, the value is a share of it → write percents: 50%"),
+        ('"below 85% -> 50", "otherwise -> 100"', '"below 85% -> 50"', "nothing is said about 85% → end with “otherwise"),
+        ('"0 -> 100", "1 -> 40"', '"below 5 -> 100", "1 -> 40"', "“1” is never reached"),
+        ('if_never = "leave out"', 'if_never = "worse"', "measures.last_nps.if_never: 'worse' will not do"),
+        ("{value:percent}", "{amount}", "measures.usage_trend.says: {amount} is not known here"),
+        ("active on {value}", "active on {value} until {day}", "{day} is not known here"),
+        ("share = 50\nmeasures", "share = 60\nmeasures", "dimensions: the shares total 110, not 100 (60 + 30 + 20)"),
+        ("active_days = 50, usage_trend = 50", "active_days = 50, usage_trend = 40", "dimensions.adoption.measures: the shares total 90, not 100 (50 + 40)"),
+        ("active_days = 50, usage", "active_dais = 50, usage", "there is no measure 'active_dais' → did you mean 'active_days'?"),
+        ("unpaid_invoices = 100", "unpaid_invoices = 50, active_days = 50", "'active_days' counts in 'adoption' already"),
+        ("last_nps = 50, open_tickets = 50", "last_nps = 100", "measures.open_tickets: 'open_tickets' moves nothing"),
+        ('do = "low-nps"', 'do = "low-nps"\nwatch_only = true', "'last_nps' is watch_only and moves nothing"),
+        ('do = "low-nps"', 'do = "low-nps"\nwatch_only = "yes"', "'yes' will not do → write true or false"),
+        ('do = "low-nps"', 'do = "low-nps"\nformula = "1"', "'formula' is not part of the language yet"),
+        ('do = "low-nps"', 'do = "low-nps"\nsay = "x"', "'say' means nothing here → did you mean 'says'?"),
+        ("last_nps <= 6", "last_mps <= 6", "rules.busy-but-struggling.when: there is no measure 'last_mps' → did you mean 'last_nps'?"),
+        ("last_nps <= 6", "last_nps =< 6", "“< 6” is not understood after “active_days >= 15 and last_nps =” → write one of >= <="),
+        ("usage_trend >= 130%", "usage_trend >= 130", "usage_trend is a share of their own normal → write 130%"),
+        ("band is green", "band is gren", "there is no band 'gren' → did you mean 'green'?"),
+        ('at_most = "yellow"\nbecause = "uses', 'at_most = "amber"\nbecause = "uses', "'amber' is no band of this card → use one of: green, yellow, red"),
+        ('at_most = "yellow"\nbecause = "uses', 'because = "uses', "rules.busy-but-struggling: the rule does nothing"),
+        ("40 and up", "70 and up", "two bands begin at 70"),
+        ("40 and up", "140 and up", "140 divides nothing"),
+        ("40 and up", "fourty and up", "bands.yellow: “fourty and up” is not understood"),
+        ("for 3 days", "for 3 weeks", "bands.change_when: “weeks” is not understood after “3 points past the line for 3”"),
+        ('known_less_than = "50%"', 'known_less_than = "0.5"', "the sentence breaks off after “0.5” → what can come next: %"),
+        ('name = "Starter"', "", "name: is missing"),
+        ("180 days", "180 dogs", "measures.last_nps.answer_valid_for: “dogs” is not understood after “180”"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place_and_cure(old: str, new: str, told: str) -> None:
+    found = mistakes(starter_with(old, new))
+
+    assert any(told in one for one in found), found
+
+
+def test_one_slip_is_one_mistake() -> None:
+    assert len(mistakes(starter_with("in the last 30 days", "in the last 30 dais"))) == 1
+    assert len(mistakes(starter_with('"0 -> 0, 12 -> 100"', '"0 -> 0"'))) == 1
+    assert len(mistakes(starter_with("last_nps <= 6", "last_mps <= 6"))) == 1
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    text = STARTER.replace("30 days", "30 dais").replace("share = 30", "share = 31").replace('"band', '"bend')
+    found = mistakes(text.replace("band is green", "bend is green"))
+
+    assert [one.split(": ")[0] for one in found] == ["card.toml:6", "card.toml:40", "card.toml:63"]
+
+
+def test_a_file_that_is_no_toml_is_told_so() -> None:
+    assert mistakes('name = "x\n')[0].startswith("card.toml:1:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "measures = 3",
+        "measures.a = 3\nbands = 1",
+        "[measures.a]\nread = 3\npoints = 1\n[rules.b]\n[signals.c]\n[bands]\ngreen = 1",
+    ],
+)
+def test_no_shape_of_file_breaks_the_reader(text: str) -> None:
+    assert all("card.toml" in one for one in mistakes(text))
+
+
+def test_the_lowest_band_may_have_another_name() -> None:
+    card = load(starter_with('yellow = "40 and up"', 'yellow = "40 and up"\ncritical = "below 40"'))
+
+    assert card.order == ("green", "yellow", "critical")
+
+
+def test_the_two_directions_may_differ() -> None:
+    setting = 'worse_when = "for 1 day"\nbetter_when = "5 points past the line for 7 days"'
+    card = load(starter_with('change_when = "3 points past the line for 3 days"', setting))
+
+    assert (card.worse, card.better) == (Hold(days=1), Hold(Decimal(5), 7))
