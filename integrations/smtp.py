@@ -1,0 +1,345 @@
+"""SMTP: mail through any mail server that takes it.
+
+Documentation: RFC 5321 (SMTP), RFC 8058 (one-click unsubscribe)
+
+Oddities
+- A mail server does not recognise a message that it gets twice, so a broken connection between the end of the message
+  and the server's answer leaves a mail of which nobody can know: Unsure.
+- Each mail goes to one recipient; one connection is used for many mails and opened again when it has gone stale.
+- Header injection: whatever stands in a name or a subject, control characters and line separators become spaces; an
+  address that is not plainly one address is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+import threading
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.header import Header
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage
+from email.policy import SMTP, EmailPolicy, Policy
+from email.utils import format_datetime, formataddr, parseaddr
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from worker.integration import Integration, Letter, SecretStr, Settings
+from worker.lib.clock import Clock
+from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
+
+TIMEOUT: Final = 60.0
+"""Seconds. RFC 5321 §4.5.3.2 advises minutes; a server that is slower than this is tried again later."""
+LONGEST_SUBJECT: Final = 250
+"""Characters; RFC 5322 allows 998 to a line, and no reader shows so many."""
+LONGEST_NAME: Final = 100
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+class SmtpSettings(Settings):
+    """The mail server that takes our mails."""
+
+    host: str = Field(description="The mail server's name.")
+    port: int = Field(default=587, ge=1, le=65_535, description="Its port: 587 for starttls, 465 for tls.")
+    tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="How the connection is encrypted: `starttls`, `tls` from the start, or `none` (this machine only).",
+    )
+    username: str = Field(default="", description="The account; empty where the server asks for none.")
+    password: SecretStr = Field(default=SecretStr(""), description="The account's password or app password.")
+    sender: str = Field(description="Who the mails are from: `Ann of Example <ann@example.com>`.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.tls == "none" and self.host not in LOOPBACK:
+            raise ValueError('tls = "none" would send mails and password unencrypted; use "starttls" or "tls"')
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password go together; set both or neither")
+        try:
+            mailbox(self.sender)
+        except ValueError as error:
+            raise ValueError(f"sender: {error}; write it like: Ann of Example <ann@example.com>") from None
+        return self
+
+
+# -- addresses and words ----------------------------------------------------------------------------------------------
+
+_LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS: Final = re.compile(rf"({_LOCAL})@((?:{_LABEL}\.)*{_LABEL})")
+_MESSAGE_ID: Final = re.compile(r"<?([A-Za-z0-9._=+-]{1,120})(?:@([A-Za-z0-9.-]{1,120}))?>?")
+_LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
+
+
+def address(words: str) -> str:
+    """A plain address (RFC 5321 Mailbox, without quotes and comments), its domain in ASCII. Raises ValueError."""
+    local, at, domain = words.rpartition("@")
+    try:
+        plain = f"{local}{at}{domain.encode('idna').decode() if not domain.isascii() else domain}"
+    except UnicodeError:
+        plain = ""
+    match = _ADDRESS.fullmatch(plain)
+    if match is None or len(match[1]) > 64 or len(plain) > 254:
+        raise ValueError(f"{_shown(words)!r} is no plain address")
+    return plain
+
+
+def one_line(words: str, longest: int) -> str:
+    """Words for a header: on one line, without control and other unseen characters, at most so many characters."""
+    seen = (" " if unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else letter for letter in words)
+    line = " ".join("".join(seen).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def _shown(words: str) -> str:
+    return one_line(words, 80)
+
+
+# -- the message ------------------------------------------------------------------------------------------------------
+
+
+class _AsWritten(UnstructuredHeader, BaseHeader):
+    """A header that is ASCII already and goes out letter by letter.
+
+    Python's own folding writes a long link as an encoded word, which no mailbox provider understands; loses spaces of
+    long subjects; and decodes what looks like an encoded word, line breaks in it included.
+    """
+
+    @classmethod
+    def parse(cls, value: str, kwds: dict[str, Any]) -> None:
+        """Take the value as it is."""
+        super().parse("", kwds)
+        kwds["decoded"] = value
+
+    def fold(self, *, policy: Policy) -> str:
+        """The header, each encoded word on a line of its own."""
+        return f"{self.name}: {self}".replace("?= =?", f"?={policy.linesep} =?") + policy.linesep
+
+
+def _policy() -> EmailPolicy[EmailMessage]:
+    registry = HeaderRegistry()
+    for name in ("from", "to", "reply-to", "subject", "list-unsubscribe"):
+        registry.map_to_type(name, _AsWritten)
+    return SMTP.clone(header_factory=registry)
+
+
+POLICY: Final = _policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A name and a plain address."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        """As a header's value (RFC 5322 §3.4)."""
+        if _is_plain(self.name):
+            return formataddr((self.name, self.address))
+        return f"{_encoded(self.name)} <{self.address}>"
+
+
+def mailbox(words: str) -> Mailbox:
+    """Read `Ann <ann@example.com>`. Raises ValueError."""
+    name, plain = parseaddr(one_line(words, 400))
+    return Mailbox(one_line(name, LONGEST_NAME), address(plain))
+
+
+def _is_plain(words: str) -> bool:
+    return words.isascii() and "=?" not in words
+
+
+def _encoded(words: str) -> str:
+    """Words as RFC 2047 has them in a header: encoded where they are not ASCII, or look as if they were encoded."""
+    return words if _is_plain(words) else Header(words, "utf-8", maxlinelen=75).encode(linesep="")
+
+
+def message(letter: Letter, sender: Mailbox, to: Mailbox, now: float) -> EmailMessage:
+    """The mail, with its text and HTML as alternatives. Raises ValueError for what can never be sent."""
+    mail = EmailMessage(policy=POLICY)
+    mail["From"] = str(sender)
+    mail["To"] = str(to)
+    if letter.reply_to:
+        mail["Reply-To"] = str(mailbox(letter.reply_to))
+    mail["Subject"] = _encoded(one_line(letter.subject, LONGEST_SUBJECT))
+    mail["Date"] = format_datetime(datetime.fromtimestamp(int(now), UTC))
+    mail["Message-ID"] = _message_id(letter.message_id, sender.address.rpartition("@")[2])
+    for name, value in _unsubscribe(letter.unsubscribe_url).items():
+        mail[name] = value
+    mail.set_content(_text(letter.text), cte="quoted-printable")
+    if letter.html:
+        mail.add_alternative(_text(letter.html), subtype="html", cte="quoted-printable")
+    return mail
+
+
+def _message_id(words: str, domain: str) -> str:
+    match = _MESSAGE_ID.fullmatch(words)
+    if match is None:
+        raise ValueError(f"{_shown(words)!r} is no message id")
+    return f"<{match[1]}@{match[2] or domain}>"
+
+
+def _unsubscribe(link: str) -> Mapping[str, str]:
+    """One click, by POST (RFC 8058); a GET by somebody's link scanner shall stop nothing."""
+    if not link:
+        return {}
+    if not _LINK.fullmatch(link):
+        raise ValueError(f"{_shown(link)!r} is no link to unsubscribe by")
+    return {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+
+
+def _text(words: str) -> str:
+    """Text that has bytes: half a surrogate pair becomes a question mark."""
+    return words.encode("utf-8", "replace").decode()
+
+
+# -- writes -----------------------------------------------------------------------------------------------------------
+
+LOGIN_CODES: Final = frozenset({530, 534, 535, 538})
+"""Replies by which a server says that the account is the trouble (RFC 4954 §6)."""
+
+
+class SmtpMailer:
+    """The mail server: the role `worker.integration.Mailer`. Thread-safe; mails leave one after the other."""
+
+    deduplicates = False
+
+    def __init__(self, settings: SmtpSettings, clock: Clock) -> None:
+        """No connection is made yet."""
+        self._settings, self._clock = settings, clock
+        self._lock = threading.Lock()
+        self._smtp: smtplib.SMTP | None = None
+
+    def send(self, letter: Letter) -> str:
+        """Hand one letter over; gives the server's word for it. Raises Retry, GiveUp, Reconnect or Unsure."""
+        try:
+            sender = mailbox(letter.sender or self._settings.sender)
+            to = Mailbox(one_line(letter.to_name, LONGEST_NAME), address(letter.to))
+            mail = message(letter, sender, to, self._clock.now()).as_bytes()
+        except ValueError as error:
+            raise GiveUp(f"The mail to {_shown(letter.to)} cannot be sent: {error}") from None
+        with self._lock:
+            try:
+                return self._hand_over(self._connected(), sender.address, to.address, mail)
+            except Failure:
+                self._let_go()
+                raise
+
+    def close(self) -> None:
+        """Say goodbye to the server."""
+        with self._lock:
+            self._let_go()
+
+    def _hand_over(self, smtp: smtplib.SMTP, sender: str, to: str, mail: bytes) -> str:
+        """One mail transaction. Only once the end of the message may have left can the mail be in doubt."""
+        try:
+            _expect(250, *smtp.mail(sender))
+            _expect(250, *smtp.rcpt(to))
+            _expect(354, *smtp.docmd("DATA"))
+        except (OSError, smtplib.SMTPException) as error:
+            raise Retry(f"The mail server broke off: {_reason(error)}") from None
+        try:
+            smtp.send(dotted(mail))
+            code, words = smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unsure(f"The mail server broke off after it had the mail: {_reason(error)}") from None
+        _expect(250, code, words)
+        return one_line(words.decode("utf-8", "replace"), 200)
+
+    def _connected(self) -> smtplib.SMTP:
+        """The connection, opened again where it has gone stale."""
+        if self._smtp is not None and not _answers(self._smtp):
+            self._let_go()
+        if self._smtp is None:
+            self._smtp = self._open()
+        return self._smtp
+
+    def _open(self) -> smtplib.SMTP:
+        settings, smtp = self._settings, None
+        try:
+            smtp = self._dial()
+            if settings.tls == "starttls":
+                smtp.starttls(context=ssl.create_default_context())
+            smtp.ehlo_or_helo_if_needed()
+            if settings.username:
+                smtp.login(settings.username, settings.password.get_secret_value())
+        except (OSError, smtplib.SMTPException) as error:
+            if smtp is not None:
+                smtp.close()
+            raise _unconnected(settings, error) from None
+        return smtp
+
+    def _dial(self) -> smtplib.SMTP:
+        host, port = self._settings.host, self._settings.port
+        if self._settings.tls == "tls":
+            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+        return smtplib.SMTP(host, port, timeout=TIMEOUT)
+
+    def _let_go(self) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            smtp.close()
+
+
+def dotted(mail: bytes) -> bytes:
+    """The message as it goes over the wire (RFC 5321 §4.5.2): dots doubled at line starts, a lone dot at the end."""
+    body = re.sub(rb"(?m)^\.", b"..", mail)
+    return body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n"
+
+
+def _answers(smtp: smtplib.SMTP) -> bool:
+    try:
+        return smtp.noop()[0] == 250
+    except (OSError, smtplib.SMTPException):
+        return False
+
+
+def _expect(wanted: int, code: int, words: bytes) -> None:
+    """Raise what a reply means: 4xx not now, 5xx never, an account that is refused wants a person (RFC 5321 §4.2.1)."""
+    if code == wanted or (wanted == 250 and code == 251):  # 251: will forward
+        return
+    sentence = f"The mail server answered {code} {one_line(words.decode('utf-8', 'replace'), 200)}"
+    if code in LOGIN_CODES:
+        raise Reconnect(f"{sentence}; are username and password right?")
+    raise GiveUp(sentence) if 500 <= code < 600 else Retry(sentence)
+
+
+def _unconnected(settings: SmtpSettings, error: Exception) -> Failure:
+    """What it means that there is no connection; no mail has left."""
+    sentence = f"The mail server {settings.host}:{settings.port} cannot be used: {_reason(error)}"
+    if isinstance(error, ssl.SSLError):
+        return Reconnect(f"{sentence}; are host, port and tls right?")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return Reconnect(f"{sentence}; is tls = {settings.tls!r} what this server offers?")
+    if isinstance(error, smtplib.SMTPResponseException) and 500 <= error.smtp_code < 600:
+        return Reconnect(f"{sentence}; are host, username and password right?")
+    return Retry(sentence)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        words = error.smtp_error
+        return one_line(
+            f"{error.smtp_code} {words.decode('utf-8', 'replace') if isinstance(words, bytes) else words}", 200
+        )
+    return one_line(str(error), 200) or type(error).__name__
+
+
+INTEGRATION = Integration(
+    name="smtp",
+    title="SMTP",
+    does="mail, out, through any mail server",
+    settings=SmtpSettings,
+    docs="https://www.rfc-editor.org/rfc/rfc5321",
+    mailer=SmtpMailer,
+)
