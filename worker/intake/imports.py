@@ -95,8 +95,11 @@ class Report:
 
     def as_text(self) -> str:
         """For a person."""
-        total = f"{self.source}: {self.rows:,} rows read, {self.facts:,} facts ({self.taken.facts:,} of them new)"
-        lines = [f"{total}, {len(self.refused):,} rows refused, {self.doubted:,} doubts"]
+        counts = (
+            f"{_several(self.rows, 'row')} read, {_several(self.facts, 'fact')} ({self.taken.facts:,} new)",
+            f"{_several(len(self.refused), 'row')} refused, {_several(self.doubted, 'doubt')}",
+        )
+        lines = [f"{self.source}: {', '.join(counts)}"]
         for one in self.findings.values():
             lines += ["", *_told(one)]
         return "\n".join(lines) + "\n"
@@ -165,10 +168,14 @@ def _take_chunk(store: Store, source: str, chunk: Chunk, now: int, time_zone: st
         report.taken.deliveries += 1
 
 
+def _several(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
 def _told(one: Findings) -> list[str]:
     """The lines of the report about one table."""
     left_out = f", {one.left_out:,} left out by the mapping" if one.left_out else ""
-    lines = [f"{one.table} ({', '.join(one.files)}): {one.rows:,} rows{left_out}"]
+    lines = [f"{one.table} ({', '.join(one.files)}): {_several(one.rows, 'row')}{left_out}"]
     lines += [f"  {n:>9,}  {kind}" for kind, n in one.facts.items()]
     if one.doubted:
         lines.append("  doubted, and kept:")

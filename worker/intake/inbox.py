@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.facts import Delivery, Parsed, Sighting
 from worker.intake import records
-from worker.intake.identity import rebuild, resolve
+from worker.intake.identity import Register
 from worker.lib.store import Store, sql
 
 ATTEMPTS = 3
@@ -90,7 +90,8 @@ def take_in(
 def _take_one(
     store: Store, source: str, sighting: Sighting, now: int, time_zone: str, known_at: int, taken: Taken
 ) -> None:
-    whose = resolve(store, sighting, now)
+    register = Register(store, now, time_zone)
+    whose = register.resolve(sighting)
     newest = records.sight(store, whose.identity_id, sighting.at, gone=sighting.gone)
     changed = whose.new or (sighting.gone and newest)
     if newest:
@@ -99,15 +100,13 @@ def _take_one(
     if sighting.crm is not None:
         changed |= records.put_crm_contact(store, source, whose.identity_id, sighting.crm, now)
     changed |= records.put_attributes(store, whose.customer_id, whose.identity_id, sighting.attributes)
-    zone = next((one.value for one in sighting.attributes if one.name == "time_zone" and newest), "")
-    if zone and zone != whose.time_zone:
-        store.run("update customers set time_zone = :zone where id = :id", {"zone": zone, "id": whose.customer_id})
-        rebuild(store, whose.customer_id, zone, now)
-    elif not whose.time_zone:
-        zone = time_zone
+    zone = next((one.value for one in sighting.attributes if one.name == "time_zone" and newest), whose.time_zone)
+    if zone != whose.time_zone:
+        store.run(sql("intake", "put_zone"), {"time_zone": zone, "customer_id": whose.customer_id})
+        register.rebuild(whose.customer_id)
     if sighting.facts:
         taken.facts += records.add_facts(
-            store, whose.customer_id, whose.identity_id, sighting.facts, zone or whose.time_zone,
+            store, whose.customer_id, whose.identity_id, sighting.facts, zone,
             sighted_at=sighting.at, known_at=known_at,
         )  # fmt: skip
     since = min([sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])

@@ -130,7 +130,7 @@ on conflict (customer_id) do update
 set urgent = case when excluded.urgent > dirty.urgent then excluded.urgent else dirty.urgent end
 
 -- name: unparsed
-select id, source, stream, external_id, body, received_at, history
+select id, source, stream, external_id, body, received_at, history, attempts
 from deliveries where parsed_at is null and attempts < :attempts
 order by id limit :most
 
@@ -178,3 +178,48 @@ insert into merges (id, kept, merged, moved, reason, at) values (:id, :kept, :me
 
 -- name: identities_of
 select id, source, external_id, via, at from identities where customer_id = :customer_id order by id
+
+-- name: merge
+select id, kept, merged, moved, undone_at from merges where id = :id
+
+-- name: undo_merge
+update merges set undone_at = :now where id = :id
+
+-- name: merged_into
+update customers set merged_into = :kept where id = :merged
+
+-- name: inherit: the one that stays is known since the earlier of both, and takes a name where it has none
+update customers
+set first_at = (select min(o.first_at) from customers o where o.id in (:kept, :merged)),
+    name = case when name = '' then (select o.name from customers o where o.id = :merged) else name end
+where id = :kept
+
+-- name: clean
+delete from dirty where customer_id = :customer_id
+
+-- name: customer_of
+select customer_id from identities where id = :identity_id
+
+-- name: move_people
+update people set customer_id = :customer_id where identity_id = :identity_id
+
+-- name: move_attributes
+update attributes set customer_id = :customer_id where identity_id = :identity_id
+
+-- name: move_facts
+update facts set customer_id = :customer_id where identity_id = :identity_id
+
+-- name: move_identity
+update identities set customer_id = :customer_id where id = :identity_id
+
+-- name: days
+select id, at, day from facts where customer_id = :customer_id
+
+-- name: redate
+update facts set day = :day where id = :id
+
+-- name: zone_of
+select time_zone from customers where id = :customer_id
+
+-- name: put_zone
+update customers set time_zone = :time_zone where id = :customer_id

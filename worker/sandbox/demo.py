@@ -1,0 +1,377 @@
+"""The demo: pretend vendors, a small world, and a real Keepwell in `live`, through weeks of virtual time.
+
+Everything goes over loopback HTTP and SMTP as it would outside: keys, signatures, limits, faults. What it tells at the
+end is read back from the vendors' own records; only facts and changes come from our store.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import requests
+from waitress.server import create_server
+
+from worker import check, controls, setup
+from worker.app import create_app
+from worker.assess import shown_score
+from worker.lib.clock import DAY, HOUR, VirtualClock, day_text
+from worker.plays.records import main_contact, set_switch
+from worker.river import Turn, turn
+from worker.sandbox.servers.base import Faults, PretendVendor
+from worker.sandbox.servers.keap import PretendKeap
+from worker.sandbox.servers.mailbox import Mailbox
+from worker.sandbox.servers.slack import PretendSlack
+from worker.sandbox.servers.stripe import PretendStripe
+from worker.sandbox.servers.zendesk import PretendZendesk
+from worker.sandbox.world import PAST_DAYS, Servers, World
+from worker.scoring import records
+from worker.web import auth
+from worker.workspace import Workspace, open_workspace
+
+START: Final = 1_767_571_200
+"""2026-01-05T00:00:00Z, a Monday: the same demo every time."""
+FAULTY: Final = 0.01
+"""How many of all calls to a vendor meet a fault."""
+DUPLICATED, REORDERED = 0.05, 0.05
+MORNING: Final = 10 * HOUR
+EVENTS_A_REQUEST: Final = 1000
+
+_CONFIG: Final = """\
+[workspace]
+name = "Sandbox Software"
+sender_name = "Ann Keeper"
+sender_address = "ann@sandbox.example"
+postal_address = "1 Loopback Lane, 12700 Localhost"
+public_url = "http://127.0.0.1:{port}"
+
+[server]
+port = {port}
+
+[outreach]
+mailer = "smtp"
+alerts = "slack"
+
+[integrations.keap]
+base_url = "{keap}"
+key_env = "KEAP_KEY"
+hook_secret_env = "KEAP_HOOK_SECRET"
+
+[integrations.stripe]
+base_url = "{stripe}"
+key_env = "STRIPE_KEY"
+webhook_secret_env = "STRIPE_WEBHOOK_SECRET"
+
+[integrations.zendesk]
+base_url = "{zendesk}"
+email = "ann@sandbox.example"
+token_env = "ZENDESK_TOKEN"
+webhook_secret_env = "ZENDESK_WEBHOOK_SECRET"
+
+[integrations.slack]
+url_env = "SLACK_URL"
+
+[integrations.smtp]
+host = "127.0.0.1"
+port = {smtp}
+tls = "none"
+sender = "Ann Keeper <ann@sandbox.example>"
+"""
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, *, weeks: int = 12, customers: int = 200, seed: int = 7, port: int = 0) -> None:
+        """`port` 0 takes a free one."""
+        self._weeks, self._customers, self._seed = weeks, customers, seed
+        self._clock = VirtualClock(START)
+        self._began = time.monotonic()  # how long it took is told in the machine's own time
+        self._socket = _listen(port)
+        self._port: int = self._socket.getsockname()[1]
+        self._servers = Servers(
+            PretendKeap(
+                self._clock, Faults(seed + 1, FAULTY), key=f"KeapAK-{secrets.token_hex(16)}"
+            ),
+            PretendStripe(self._clock, Faults(seed + 2, FAULTY), key=f"rk_test_{secrets.token_hex(16)}"),
+            PretendZendesk(self._clock, Faults(seed + 3, FAULTY)),
+            PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12)),
+            Mailbox(self._clock),
+        )
+        self._world = World(self._servers, self._clock, customers=customers, seed=seed)
+
+    @property
+    def _vendors(self) -> list[PretendVendor]:
+        return [self._servers.keap, self._servers.stripe, self._servers.zendesk, self._servers.slack]
+
+    def show(self, *, once: bool, as_json: bool) -> int:
+        """Run it and tell what came of it; unless `once`, go on serving the dashboard. Gives the exit code."""
+        with self._running(quiet=as_json) as (workspace, session):
+            self._live(workspace, session, quiet=as_json)
+            result = self._result(workspace)
+            if as_json:
+                click.echo(json.dumps(result))
+            else:
+                for line in in_words(result):
+                    click.echo(line)
+            if not once:
+                self._serve_on(workspace)
+        return 0
+
+    # -- setting up ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _running(self, *, quiet: bool) -> Iterator[tuple[Workspace, requests.Session]]:
+        with ExitStack() as stack:
+            folder = Path(tempfile.mkdtemp(prefix="keepwell-demo-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for vendor in self._vendors:
+                vendor.start()
+                stack.callback(vendor.stop)
+            self._servers.mailbox.start()
+            stack.callback(self._servers.mailbox.stop)
+            _say(
+                quiet,
+                f"Keap, Stripe, Zendesk, Slack and a mailbox listen on loopback; {self._customers} customers move in.",
+            )
+            environ = self._environ()
+            workspace = self._workspace(folder, environ)
+            stack.callback(workspace.close)
+            app = create_app(workspace)
+            stack.callback(app.extensions["receiver"].close)
+            server = create_server(app, sockets=[self._socket], threads=8)
+            thread = threading.Thread(target=server.run, name="keepwell-web", daemon=True)
+            thread.start()
+            stack.callback(_stop, server, thread)
+            session = stack.enter_context(requests.Session())
+            session.trust_env = False
+            session.headers["X-API-Key"] = auth.create_key(workspace.store, "product", int(self._clock.now()))
+            self._world.populate()
+            self._hear(environ)
+            self._post(session, list(self._world.past_events()))
+            yield workspace, session
+
+    def _environ(self) -> dict[str, str]:
+        servers = self._servers
+        return {
+            "KEAP_KEY": servers.keap.key,
+            "KEAP_HOOK_SECRET": secrets.token_hex(16),
+            "STRIPE_KEY": servers.stripe.key,
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
+            "ZENDESK_TOKEN": servers.zendesk.token,
+            "ZENDESK_WEBHOOK_SECRET": secrets.token_hex(16),
+            "SLACK_URL": servers.slack.webhook_url,
+        }
+
+    def _workspace(self, folder: Path, environ: dict[str, str]) -> Workspace:
+        servers = self._servers
+        text = _CONFIG.format(
+            port=self._port, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
+            zendesk=servers.zendesk.base_url, smtp=servers.mailbox.port,
+        )  # fmt: skip
+        (folder / "config.toml").write_text(text, "utf-8")
+        setup.migrate(folder, environ)
+        workspace = open_workspace(folder, environ, self._clock)
+        hashed = auth.hash_password(secrets.token_urlsafe(16))  # nobody's: the login link is the way in
+        set_switch(workspace.store, "operator_password", hashed, int(self._clock.now()))
+        return workspace
+
+    def _hear(self, environ: dict[str, str]) -> None:
+        """Have the vendors send their webhooks to us, as an operator would set it up with each of them."""
+        door = f"http://127.0.0.1:{self._port}/hooks"
+        servers = self._servers
+        servers.stripe.hook_to(f"{door}/stripe", environ["STRIPE_WEBHOOK_SECRET"])
+        servers.zendesk.hook_to(f"{door}/zendesk", environ["ZENDESK_WEBHOOK_SECRET"])
+        for event in ("contact.edit", "contact.delete"):
+            servers.keap.subscribe(event, f"{door}/keap/{environ['KEAP_HOOK_SECRET']}")
+
+    # -- living -------------------------------------------------------------------------------------------------------
+
+    def _live(self, workspace: Workspace, session: requests.Session, *, quiet: bool) -> None:
+        clock, days = self._clock, self._weeks * 7
+        clock.move_to(START + MORNING)
+        first = turn(workspace, kind="first pass")
+        _say(quiet, f"The first pass scored {first.assessed.customers} customers and told nobody: it is silent.")
+        canary = check.check(workspace, self._canary(workspace))
+        controls.set_mode(workspace, "live")
+        _say(quiet, next(line for line in canary.fine if "field write" in line))
+        with click.progressbar(range(days), label=f"{self._weeks} weeks", file=sys.stderr) as bar:
+            for day in bar:
+                self._live_a_day(workspace, session, START + day * DAY)
+        self._settle(workspace)
+
+    def _canary(self, workspace: Workspace) -> str:
+        row = workspace.store.row(
+            "select contact_id from crm_contacts where source = 'keap' order by contact_id limit 1"
+        )
+        assert row is not None
+        return str(row["contact_id"])
+
+    def _live_a_day(self, workspace: Workspace, session: requests.Session, day_start: int) -> None:
+        self._clock.move_to(day_start + DAY)
+        events = self._world.live_a_day(day_start)
+        for vendor in self._vendors:
+            vendor.deliver_hooks(duplicate=DUPLICATED, reorder=REORDERED)
+        self._post(session, events)
+        self._clock.move_to(day_start + DAY + MORNING)
+        turn(workspace, kind="demo")
+
+    def _post(self, session: requests.Session, events: list[dict[str, Any]]) -> None:
+        for place in range(0, len(events), EVENTS_A_REQUEST):
+            answer = session.post(
+                f"http://127.0.0.1:{self._port}/api/v1/events",
+                json=events[place : place + EVENTS_A_REQUEST],
+                timeout=60,
+            )
+            answer.raise_for_status()
+
+    def _settle(self, workspace: Workspace) -> None:
+        """Turn until what was put off has been tried again: the world stands still meanwhile."""
+        for _ in range(6):
+            done: Turn = turn(workspace, kind="demo")
+            waiting = workspace.store.value(
+                "select count(*) as n from effects where state = 'waiting' and lane <> 'mail'"
+            )
+            if not waiting and not done.assessed.effects:
+                return
+            self._clock.sleep(HOUR)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _result(self, workspace: Workspace) -> dict[str, Any]:
+        """What came of it: the vendors' records, and facts and changes from our store."""
+        keap, mailbox, store = self._servers.keap, self._servers.mailbox, workspace.store
+        tags = {name: band for band, name in workspace.config.crm.tags.items()}
+        score_label = workspace.config.crm.fields["score"]
+        bands = Counter(dict.fromkeys(workspace.config.crm.tags, 0))
+        tagged = scored = 0
+        for contact_id in sorted(keap.contacts):
+            shown = [tags[tag] for tag in keap.tags_of(contact_id) if tag in tags]
+            bands.update(shown)
+            tagged += bool(shown)
+            scored += score_label in keap.field_values(contact_id)
+        met: Counter[str] = sum((vendor.faults.met for vendor in self._vendors), Counter(mailbox.faults.met))
+        return {
+            "weeks": self._weeks,
+            "customers": int(store.value("select count(*) as n from customers where merged_into is null")),
+            "bands": dict(bands),
+            "facts": int(store.value("select count(*) as n from facts")),
+            "changes": int(store.value("select count(*) as n from changes")),
+            "crm": {
+                "contacts_tagged": tagged,
+                "contacts_with_score": scored,
+                "disagreeing_contacts": len(self.disagreeing(workspace)),
+                "foreign_values_lost": keap.foreign_losses("Keepwell", set(workspace.config.crm.fields.values())),
+                "calls": len(keap.calls),
+            },
+            "mails": {
+                "sent": len(mailbox.messages),
+                "duplicates": mailbox.duplicates(),
+                "distinct_texts": len({_without_names(mail.text) for mail in mailbox.messages}),
+            },
+            "alerts": len(self._servers.slack.messages),
+            "webhooks": {
+                "sent": sum(vendor.hooks_sent for vendor in self._vendors),
+                "accepted": sum(vendor.hooks_accepted for vendor in self._vendors),
+            },
+            "faults_met": dict(sorted(met.items())),
+            "seconds": round(time.monotonic() - self._began, 1),
+        }
+
+    def disagreeing(self, workspace: Workspace) -> list[str]:
+        """The contacts on which Keap's own record and our store part: by tag, band field or score."""
+        keap, store, crm = self._servers.keap, workspace.store, workspace.config.crm
+        scores, standings = records.latest_scores(store), records.standings(store)
+        expected = {}
+        for customer_id, standing in standings.items():
+            if store.value("select merged_into from customers where id = :id", {"id": customer_id}):
+                continue
+            contact = main_contact(store, customer_id, workspace.crm_source)
+            if contact is not None:
+                score = shown_score(scores[customer_id].assessment)
+                expected[contact["contact_id"]] = ({crm.tags[standing.band]}, standing.band, score)
+        found = []
+        for contact_id in sorted(keap.contacts):
+            values = keap.field_values(contact_id)
+            shows = (
+                keap.tags_of(contact_id) & set(crm.tags.values()),
+                str(values.get(crm.fields["band"], "")),
+                str(values.get(crm.fields["score"], "")),
+            )
+            if shows != expected.get(contact_id, (set(), "", "")):
+                found.append(f"{contact_id}: shows {shows}, expected {expected.get(contact_id)}")
+        return found
+
+    def _serve_on(self, workspace: Workspace) -> None:
+        """Serve the dashboard until Ctrl-C, while the demo's clock goes on with the real one."""
+        click.echo(f"\nOpen the dashboard: {auth.create_login_link(workspace)}")
+        click.echo("(the link works once; Ctrl-C ends the demo)")
+        try:
+            while True:
+                time.sleep(1)  # the visitor's time, not the demo's
+                self._clock.sleep(1)
+        except KeyboardInterrupt:
+            click.echo("\nThe demo is over; nothing of it is left on this machine.")
+
+
+def in_words(result: dict[str, Any]) -> list[str]:
+    """The result for a person."""
+    bands, crm, mails, hooks = result["bands"], result["crm"], result["mails"], result["webhooks"]
+    faults = ", ".join(f"{n} × {name.replace('_', ' ')}" for name, n in result["faults_met"].items())
+    first, last = day_text((START - PAST_DAYS * DAY) // DAY), day_text(START // DAY + result["weeks"] * 7)
+    return [
+        "",
+        f"{result['weeks']} weeks with {result['customers']} customers, read from {first} to {last}, in {result['seconds']} s:",
+        f"  {result['facts']:,} facts came in; {hooks['accepted']:,} of {hooks['sent']:,} webhooks were accepted.",
+        (
+            f"  In Keap now: {bands['green']} green, {bands['yellow']} yellow, {bands['red']} red, {bands['grey']} grey; "
+            f"{result['changes']} changes of band on the way."
+        ),
+        (
+            f"  {crm['contacts_tagged']} contacts carry a tag, {crm['contacts_with_score']} a score; "
+            f"{crm['disagreeing_contacts']} disagree with our store; {crm['foreign_values_lost']} values of others were lost."
+        ),
+        (
+            f"  {mails['sent']} mails went out in {mails['distinct_texts']} wordings, {mails['duplicates']} of them twice; "
+            f"{result['alerts']} alerts reached the team."
+        ),
+        f"  {crm['calls']:,} calls to Keap. Met on the way, and overcome: {faults}.",
+    ]
+
+
+def _without_names(text: str) -> str:
+    """A mail's text without its greeting and its own unsubscribe address: what is left differs by what it says."""
+    return re.sub(r"https?://\S+", "", re.sub(r"^Hello .*$", "", text, flags=re.MULTILINE))
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        click.echo(f"Port {port} is taken; the dashboard gets a free one.", err=True)
+        return socket.create_server(("127.0.0.1", 0))
+
+
+def _say(quiet: bool, line: str) -> None:
+    if not quiet:
+        click.echo(line)
+
+
+def _stop(server: Any, thread: threading.Thread) -> None:
+    server.close()
+    server.pull_trigger()
+    thread.join(timeout=5)
+    server.task_dispatcher.shutdown()
