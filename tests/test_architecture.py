@@ -29,6 +29,14 @@ PURE = (
 """Values in, values out: no clock, no network, no database."""
 
 
+JOINERS = (
+    "worker.cli worker.__main__ worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate"
+    " worker.check worker.controls worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
+    " worker.sandbox.demo.*"
+)
+"""The only places where parts are joined: what a command, a page or a turn of the wheel does."""
+
+
 class Arrow(NamedTuple):
     """These modules may import those, of ours. A `*` stands for anything, dots included."""
 
@@ -38,8 +46,7 @@ class Arrow(NamedTuple):
 
 ARROWS = [
     # the first row that names a module counts
-    Arrow("worker.cli worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate", "*"),
-    Arrow("worker.__main__ worker.web worker.web.* worker.sandbox.demo worker.sandbox.demo.*", "*"),
+    Arrow(JOINERS, "*"),
     Arrow(
         "worker.assess", "worker.scoring worker.scoring.* worker.plays worker.plays.* worker.dispatch.outbox"
         " worker.facts worker.effects worker.lib.*",
@@ -75,14 +82,18 @@ ARROWS = [
 ]  # fmt: skip
 
 DOORS = (
-    "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.scoring.measures worker.intake.* worker.dispatch.* worker.review.records"
-    " worker.web.* worker.cli worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate"
-    " worker.assess worker.sandbox.demo worker.sandbox.demo.*"
+    "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.scoring.measures worker.intake.*"
+    f" worker.dispatch.* worker.assess {JOINERS}"
 )
 """Who may hold SQL or the names of queries: not the pure stations, not the integrations, not the pretend vendors."""
 
-TIME = {"worker.lib.clock", "worker.lib.ids"}
-"""Who may ask the machine what time it is."""
+TIME = {
+    "worker.lib.clock": "is the clock that all others are handed",
+    "worker.lib.ids": "makes ids that sort by when they were made, whatever the clock of a test says",
+    "worker.schedule": "APScheduler runs by the machine's clock",
+    "worker.sandbox.demo": "waits for its visitor, who does not live in virtual time",
+}
+"""Who may ask the machine what time it is, and why."""
 
 PRINTS = {"worker.cli", "integrations.console", "worker.sandbox.demo"}
 """Who may write to the terminal."""

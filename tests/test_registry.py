@@ -71,9 +71,21 @@ def test_the_integrations_that_ship_are_all_found() -> None:
     assert set(find()) >= files
 
 
-def test_a_workspace_that_uses_nothing_is_connected_to_nothing(clock: VirtualClock) -> None:
-    @dataclass(frozen=True)
-    class Nothing:
-        integrations: dict[str, Settings] = field(default_factory=dict)
+@dataclass(frozen=True)
+class Workspace:
+    integrations: dict[str, Settings] = field(default_factory=dict)
 
-    assert connect(Nothing(), clock) == {}
+
+def test_a_workspace_is_connected_to_what_it_uses_and_to_nothing_else(clock: VirtualClock) -> None:
+    settings = find()["keap"].settings.model_validate({"key": "KeapAK-1"})
+
+    connected = connect(Workspace({"keap": settings}), clock)
+
+    assert list(connected) == ["keap"]
+    assert connected["keap"].settings is settings
+    assert connected["keap"].http is not None
+    assert "KeapAK-1" not in repr(connected)
+
+
+def test_a_workspace_that_uses_nothing_is_connected_to_nothing(clock: VirtualClock) -> None:
+    assert connect(Workspace(), clock) == {}
