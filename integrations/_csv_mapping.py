@@ -414,9 +414,7 @@ def _astray(book: Book, desk: _Desk) -> Iterator[Problem]:
             for one in use.references:
                 missing = _missing_join(book, table, one)
                 if missing:
-                    yield _problem(
-                        desk, use.path, f"{one} goes by a join {missing[0]!r} that there is none of", missing[1]
-                    )
+                    yield _problem(desk, use.path, f"{one} uses a join {missing[0]!r} that is not there", missing[1])
 
 
 def _missing_join(book: Book, table: Table, one: Reference) -> tuple[str, str] | None:
