@@ -24,7 +24,7 @@ from email.header import Header
 from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy, Policy
-from email.utils import format_datetime, formataddr, parseaddr
+from email.utils import format_datetime, formataddr
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -76,6 +76,7 @@ class SmtpSettings(Settings):
 _LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS: Final = re.compile(rf"({_LOCAL})@((?:{_LABEL}\.)*{_LABEL})")
+_NAMED: Final = re.compile(r"([^<>]*)<([^<>]*)>")
 _MESSAGE_ID: Final = re.compile(r"<?([A-Za-z0-9._=+-]{1,120})(?:@([A-Za-z0-9.-]{1,120}))?>?")
 _LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
 
@@ -150,9 +151,11 @@ class Mailbox:
 
 
 def mailbox(words: str) -> Mailbox:
-    """Read `Ann <ann@example.com>`. Raises ValueError."""
-    name, plain = parseaddr(one_line(words, 400))
-    return Mailbox(one_line(name, LONGEST_NAME), address(plain))
+    """Read `Ann <ann@example.com>` or a bare address; a comma in the name needs no quotes. Raises ValueError."""
+    named = _NAMED.fullmatch(words.strip())
+    if named is None:
+        return Mailbox("", address(words.strip()))
+    return Mailbox(one_line(named[1].strip().strip('"'), LONGEST_NAME), address(named[2]))
 
 
 def _is_plain(words: str) -> bool:

@@ -26,7 +26,7 @@ class Settings(BaseModel):
     from them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # it may be a secret
 
 
 class Refused(Exception):

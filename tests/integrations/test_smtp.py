@@ -27,6 +27,7 @@ from tests.conftest import START
 from worker.integration import Letter
 from worker.lib.clock import VirtualClock
 from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
+from worker.sandbox.servers.mailbox import Mailbox
 
 LETTER = Letter(
     message_id="eff_0k3f",
@@ -233,9 +234,30 @@ def test_a_domain_of_another_script_is_written_in_ascii(mailer: SmtpMailer, sink
 
 
 @pytest.mark.parametrize(
+    ("sender", "name"),
+    [
+        ("ann@business.example", ""),
+        ("<ann@business.example>", ""),
+        ("Ann, of Example Ltd. <ann@business.example>", "Ann, of Example Ltd."),
+        ('"Ann (Example)" <ann@business.example>', "Ann (Example)"),
+    ],
+)
+def test_the_sender_may_be_called_anything(sink: Sink, mailer: SmtpMailer, sender: str, name: str) -> None:
+    mailer.send(replace(LETTER, sender=sender))
+
+    envelope, mail = sink.take()
+    (box,) = mail["From"].addresses
+    assert (envelope.mail_from, box.addr_spec, box.display_name) == (
+        "ann@business.example",
+        "ann@business.example",
+        name,
+    )
+
+
+@pytest.mark.parametrize(
     "change",
     [
-        {"sender": "nobody"}, {"reply_to": "Ann"}, {"message_id": "a b"}, {"message_id": ""}, {"message_id": "x>\r\nBcc: a@b"},
+        {"sender": "nobody"}, {"sender": "Ann <ann@business.example>, spy@evil.example"}, {"sender": "a@b.example, c@d.example"}, {"reply_to": "Ann"}, {"message_id": "a b"}, {"message_id": ""}, {"message_id": "x>\r\nBcc: a@b"},
         {"unsubscribe_url": "javascript:alert(1)"}, {"unsubscribe_url": "https://x.example/\r\nBcc: a@b"},
         {"unsubscribe_url": "https://x.example/>, <mailto:spy@evil.example"},
     ],
@@ -255,6 +277,25 @@ def test_dots_come_back_as_they_were(body: bytes) -> None:
     assert b"." not in lines
     back = b"\r\n".join(line.removeprefix(b".") for line in lines)
     assert back == (body.removesuffix(b"\r\n"))
+
+
+def test_the_mailbox_of_the_sandbox_gets_it_too(clock: VirtualClock) -> None:
+    mailbox = Mailbox(clock)
+    with mailing(mailbox.start()) as mailer:
+        mailer.send(LETTER)
+        mailbox.drop_next()
+        with pytest.raises(Unsure):
+            mailer.send(replace(LETTER, message_id="eff_2"))
+        mailbox.refuse("gone@engines.example")
+        with pytest.raises(GiveUp, match=r"550 5\.1\.1"):
+            mailer.send(replace(LETTER, to="gone@engines.example"))
+        mailbox.refuse_next("late@engines.example")
+        with pytest.raises(Retry, match="451"):
+            mailer.send(replace(LETTER, to="late@engines.example"))
+        mailer.send(replace(LETTER, message_id="eff_3", to="late@engines.example"))
+    mailbox.stop()
+
+    assert [mail.message_id.split("@")[0] for mail in mailbox.messages] == ["<eff_0k3f", "<eff_2", "<eff_3"]
 
 
 # -- what goes wrong --------------------------------------------------------------------------------------------------
