@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -476,6 +477,23 @@ def test_any_mapping_is_read_or_refused_in_sentences(data: dict[str, object]) ->
     _, problems = read_book(data, "m.toml", lambda *_: 1)
 
     assert all(one.message and one.cure is not None for one in problems)
+
+
+def test_the_page_about_importing_shows_a_mapping_that_works(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text("utf-8")
+    [mapping] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    clients, orders = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+
+    found = reading(tmp_path, mapping, {"clients.csv": clients, "orders.csv": orders})
+
+    assert [(fact.source_id, fact.value, fact.label) for fact in facts(found)] == [
+        ("clients/c1:joined", MILLION, ""),
+        ("clients/c2:joined", MILLION, ""),
+        ("orders/o1:payment", 1250 * MILLION, "EUR"),
+        ("orders/o2:payment", 99 * MILLION, "EUR"),
+        ("orders/o2:refund", 99 * MILLION, "EUR"),
+    ]
+    assert found.findings["orders"].doubted == {}
 
 
 # -- any file at all --------------------------------------------------------------------------------------------------
