@@ -84,6 +84,8 @@ class FieldWork:
     """Our fields as they stood in the first read."""
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Everybody else's, as they were sent back with the latest PATCH."""
+    written: bool = False
+    """Whether anything may have been written."""
 
     def fail(self, contact_id: str, reason: str, *, again: bool = False) -> None:
         """Give a contact up."""

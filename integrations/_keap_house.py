@@ -107,10 +107,10 @@ def _look(http: Http, names: CrmNames, known: CrmIds) -> _House:
 
 def _foreign(house: _House) -> list[str]:
     """What bears one of our names and is not ours."""
-    ours = house.category_id if house.has_our_category else None
+    ours = house.category_id if house.has_our_category else "none of ours"
     known = {*house.known.tags.values(), *house.known.fields.values()}
     found = []
-    if house.categories and ours is None:
+    if house.categories and not house.has_our_category:
         found.append(f"a tag category {house.names.category!r}")
     for band, tags in house.tags.items():
         if tags and not any(identifier(tag) in known or _category_of(tag) == ours for tag in tags):

@@ -142,7 +142,7 @@ class KeapCrm:
             for chunk in _chunks([one for one in wanted if one not in work.results], WRITE_AT_ONCE):
                 self._write_some(work, chunk)
         except Failure as failure:
-            if not work.others:
+            if not work.written:
                 raise
             for contact_id in wanted:
                 if contact_id not in work.results:
@@ -176,9 +176,11 @@ class KeapCrm:
             except GiveUp as failure:
                 work.fail(contact_id, str(failure))
             except (Retry, Unsure) as failure:
+                work.written |= isinstance(failure, Unsure)
                 trouble = failure
                 break
             else:
+                work.written = True
                 patched.append(contact_id)
         self._verify(work, patched)
         return trouble
@@ -253,11 +255,14 @@ class KeapCrm:
         return identifier(found[0])
 
     def _put_back(self, contact_id: str, ours: str, before: Mapping[str, Any]) -> None:
-        """Restore the contact's list. How a field without a value is written is undocumented: null, then ""."""
+        """Restore the contact's list. Where ours had no value: by leaving it out, or by null, or by "" (undocumented)."""
         now: Mapping[str, Any] = {}
-        for empty in (None, ""):
-            entries = [{"id": field_id, "content": content} for field_id, content in {ours: empty, **before}.items()]
-            self._patch_patiently(contact_id, entries)
+        for ending in ({}, {ours: None}, {ours: ""}):
+            entries = [{"id": field_id, "content": content} for field_id, content in {**ending, **before}.items()]
+            try:
+                self._patch_patiently(contact_id, entries)
+            except GiveUp:
+                continue  # not a spelling that Keap takes
             now = self._settled(contact_id, lambda now: not differing(before, now))
             if not differing(before, now):
                 return

@@ -503,6 +503,13 @@ def test_names_that_others_use_are_all_told_before_anything_is_made(keap: Preten
     assert keap.writes() == 0
 
 
+def test_a_tag_of_others_that_lies_in_no_category_is_not_ours(keap: PretendKeap, crm: KeapCrm) -> None:
+    keap.ensure_tag("Health: red")
+
+    with pytest.raises(GiveUp, match="a tag 'Health: red', which Keepwell did not make"):
+        crm.find_or_create(NAMES, adopt=False)
+
+
 def test_names_that_others_use_are_adopted_when_told(keap: PretendKeap, crm: KeapCrm) -> None:
     tag, custom = keap.ensure_tag("Health: red", "Sales"), keap.ensure_field("Health score", "DECIMAL_NUMBER")
 
@@ -757,10 +764,11 @@ def test_a_keap_that_fails_midway_still_gives_each_contact_its_result(keap: Pret
     assert all(results[contact].before for contact in written)
 
 
-def test_before_anything_was_written_a_failure_is_raised(keap: PretendKeap, crm: KeapCrm) -> None:
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_before_anything_was_written_a_failure_is_raised(keap: PretendKeap, crm: KeapCrm, calls: int) -> None:
     contact = keap.add_contact("C", "1", "c1@x.example")
     ids = crm.find_or_create(NAMES, adopt=False)
-    keap.gateway.accounts[KEY].day.limit = 0
+    keap.gateway.accounts[KEY].day.limit = keap.gateway.accounts[KEY].day.used(keap.now) + calls
 
     with pytest.raises(Retry):
         crm.write_fields({contact: standing(ids)})
@@ -910,6 +918,32 @@ def test_a_fault_during_the_canary_leaves_the_contact_as_it_was(
         crm.canary(contact, NAMES)
 
     assert keap.field_values(contact) == {"Plan": "Pro"}
+
+
+@responses.activate
+def test_the_canary_restores_a_contact_of_a_keap_that_takes_no_null(clock: VirtualClock) -> None:
+    fields: dict[str, Any] = {"8": "Pro"}
+
+    def show(request: Any) -> tuple[int, dict[str, str], str]:
+        listed = [{"id": number, "content": value} for number, value in fields.items()]
+        body = {"contacts": [{"id": "1", "update_time": iso(START), "custom_fields": listed}]}
+        return 200, {}, json.dumps(body)
+
+    def merge(request: Any) -> tuple[int, dict[str, str], str]:
+        sent = {one["id"]: one["content"] for one in json.loads(request.body)["custom_fields"]}
+        if None in sent.values():
+            return 400, {}, '{"message":"content must not be null"}'
+        fields.update(sent)
+        for number in [number for number, value in fields.items() if value == ""]:
+            del fields[number]
+        return 200, {}, '{"id":"1"}'
+
+    responses.get(f"{API}/contacts/model", json={"custom_fields": [{"id": "7", "label": "Health band"}]})
+    responses.add_callback("GET", f"{API}/contacts", show)
+    responses.add_callback("PATCH", f"{API}/contacts/1", merge)
+
+    assert KeapCrm(connect(options(), clock), None, clock).canary("1", NAMES) == "merges"
+    assert fields == {"8": "Pro"}
 
 
 def test_the_canary_needs_a_contact_on_which_something_could_be_lost(keap: PretendKeap, crm: KeapCrm) -> None:
