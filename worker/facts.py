@@ -287,6 +287,8 @@ class Sighting:
     owner: str = ""
     gone: bool = False
     """The source has deleted the record."""
+    since: int = 0
+    """Since when the customer has been one, where the source tells it apart from `at`; 0 means `at`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,16 +81,24 @@ def take_in(
     that have none of their own.
     """
     taken = to or Taken()
+    register, touched = Register(store, now, time_zone), records.Touched()
     with store.atomic():
         for sighting in sightings:
-            _take_one(store, source, sighting, now, time_zone, known_at, taken)
+            _take_one(store, source, sighting, register, known_at, taken, touched)
+        records.roll_up(store, touched)
     return taken
 
 
 def _take_one(
-    store: Store, source: str, sighting: Sighting, now: int, time_zone: str, known_at: int, taken: Taken
+    store: Store,
+    source: str,
+    sighting: Sighting,
+    register: Register,
+    known_at: int,
+    taken: Taken,
+    touched: records.Touched,
 ) -> None:
-    register = Register(store, now, time_zone)
+    now = register.now
     whose = register.resolve(sighting)
     newest = records.sight(store, whose.identity_id, sighting.at, gone=sighting.gone)
     changed = whose.new or (sighting.gone and newest)
@@ -107,9 +115,9 @@ def _take_one(
     if sighting.facts:
         taken.facts += records.add_facts(
             store, whose.customer_id, whose.identity_id, sighting.facts, zone,
-            sighted_at=sighting.at, known_at=known_at,
+            sighted_at=sighting.at, known_at=known_at, touched=touched,
         )  # fmt: skip
-    since = min([sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
+    since = min([sighting.since or sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
     store.run(sql("intake", "known_since"), {"id": whose.customer_id, "at": since})
     urgent = any(
         fact.kind in URGENT or (fact.kind == "open_ticket" and fact.label == "urgent" and fact.value > 0)
