@@ -58,8 +58,8 @@ class Reading(Protocol):
     def findings(self) -> Mapping[str, Findings]:
         """What was found in them, by table; complete after the last chunk."""
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Their rows in portions, always in the same order."""
+    def chunks(self, now: int) -> Iterator[Chunk]:
+        """Their rows in portions, always in the same order; `now` is when they are taken in."""
 
 
 @dataclass
@@ -147,7 +147,7 @@ def import_files(
     """
     report = Report(reading.source, reading.findings)
     done, total = 0, reading.rows
-    for chunk in reading.chunks():
+    for chunk in reading.chunks(now):
         if chunk.parsed.sightings:
             _take_chunk(store, reading.source, chunk, now, time_zone, report)
         done += chunk.rows

@@ -12,6 +12,9 @@ from worker.lib.clock import local_day
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 
+Touched = dict[tuple[str, str, str, int], None]
+"""The (customer, kind, label, local day) whose facts changed, in order: what the roll-up must follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -101,14 +104,17 @@ def add_facts(
     *,
     sighted_at: int = 0,
     known_at: int = 0,
+    touched: Touched | None = None,
 ) -> int:
     """Keep facts, roll them up, and mark the customer for the next assessment; gives how many rows were new or mended.
+
+    With `touched` the caller rolls up, once for many sightings: what changed is added to it.
 
     (source, source_id) is one fact. Where it stands already with other content, the word of the newer sighting
     (`sighted_at`) holds; of two from the same second, the greater, so that the order of arrival decides nothing.
     `known_at` 0 means that each was known when it happened. Raises KeyError for a kind outside the vocabulary.
     """
-    touched: dict[tuple[str, str, str, int], None] = {}
+    changed: Touched = {}
     count = 0
     for one in facts:
         kind_named(one.kind)
@@ -137,10 +143,13 @@ def add_facts(
             )  # fmt: skip
             if same:
                 continue
-            touched[row["customer_id"], row["kind"], row["label"], row["day"]] = None
-        touched[customer_id, one.kind, one.label, day] = None
+            changed[row["customer_id"], row["kind"], row["label"], row["day"]] = None
+        changed[customer_id, one.kind, one.label, day] = None
         count += 1
-    roll_up(store, touched)
+    if touched is None:
+        roll_up(store, changed)
+    else:
+        touched.update(changed)
     return count
 
 

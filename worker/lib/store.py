@@ -81,8 +81,12 @@ class Store(ABC):
 
     def many(self, text: str, binds: Iterable[Binds]) -> None:
         """Run one statement for each of many binds, in one transaction."""
+        listed = list(binds)
+        if self.in_transaction:
+            self._many(self._dialect(text), listed)
+            return
         with self.atomic():
-            self._many(self._dialect(text), list(binds))
+            self._many(self._dialect(text), listed)
 
     @contextmanager
     def atomic(self) -> Iterator[None]:

@@ -129,7 +129,9 @@ def number_words(value: int) -> str:
 
 def newly_known(store: Store, customer_id: str, since: int, now: int) -> dict[str, str]:
     """kind -> source id of the newest fact of that kind that has become known after `since` and is still news."""
-    binds = {"customer_id": customer_id, "since": since, "not_before": now - NEWS_DAYS * DAY, "now": now}
+    not_before = now - NEWS_DAYS * DAY
+    binds = {"customer_id": customer_id, "since": since, "not_before": not_before, "now": now,
+             "since_day": not_before // DAY - 1}  # fmt: skip
     return {row["kind"]: row["source_id"] for row in store.rows(sql("plays", "newly_known"), binds)}
 
 

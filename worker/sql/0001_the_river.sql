@@ -104,6 +104,7 @@ create table facts (
 );
 create index facts_of on facts (customer_id, day, kind);
 create index facts_by_identity on facts (identity_id);
+create index facts_of_comings on facts (kind, customer_id) where kind in ('left', 'joined', 'subscription');
 
 -- Facts by customer, kind, label and local day: always equal to what grouping `facts` gives.
 create table rollup (
