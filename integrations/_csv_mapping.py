@@ -164,9 +164,9 @@ class _TableReader:
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", table.name):
             desk.say("will not do as a table's name", "small letters, digits, - and _, a letter first")
         table.file = desk.text("file")
-        table.known_at = desk.pairs("known_at")
-        for column, date in table.known_at.items():
-            self._use(desk, (Reference((), column), Reference((), date)), "known_at", column)
+        for column, date in self._columns(desk, "known_at"):
+            table.known_at[column.column] = date.column
+            self._use(desk, (column, date), "known_at", str(column))
         table.unique = self._references("unique")
         self._joins()
         self._doubts()
@@ -269,7 +269,7 @@ class _TableReader:
         for desk in self.desk.tables("joins"):
             desk.knows("table", "on")
             name = str(desk.path[-1])
-            on = [(Reference((), own), Reference((), theirs)) for own, theirs in desk.pairs("on").items()]
+            on = self._columns(desk, "on")
             if not on:
                 desk.say("is missing", 'say which columns meet: on = { account_id = "account_id" }', "on")
             if not re.fullmatch(r"[^\W\d]\w*", name):
@@ -293,6 +293,14 @@ class _TableReader:
         self, desk: _Desk, read: tuple[Reference, ...], *key: str, dated_by: Reference | None = None, many: bool = False
     ) -> None:
         self.table.uses.append(Use((*desk.path, *key), read, dated_by, many))
+
+    def _columns(self, desk: _Desk, key: str) -> list[tuple[Reference, Reference]]:
+        """Pairs of columns, none of them a joined row's."""
+        pairs = (
+            (desk.said(one, cellsay.own_column, key, one), desk.said(other, cellsay.own_column, key, one))
+            for one, other in desk.pairs(key).items()
+        )
+        return [(one, other) for one, other in pairs if one and other]
 
     def _reference(self, key: str) -> Reference | None:
         text = self.desk.text(key)
@@ -450,6 +458,11 @@ def _ahead_of_their_time(book: Book, desk: _Desk) -> Iterator[Problem]:
                         "take a table that dates what happened; or, where this one does, say so: "
                         f"[tables.{found[0].name}] known_at = {{ {found[1]} = \"<the date column>\" }}",
                     )  # fmt: skip
+
+
+def _toml_key(column: str) -> str:
+    key = Reference((), column).key
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
 
 
 def _snake(name: str) -> str:

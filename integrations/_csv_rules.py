@@ -127,8 +127,11 @@ class Book:
 # -- from a row to a sighting -----------------------------------------------------------------------------------------
 
 
-def sighting(source: str, table: Table, cells: Cells) -> Sighting | None:
-    """What a row says; None where `where` leaves it out. Raises ValueError with the reason why it cannot be used."""
+def sighting(source: str, table: Table, cells: Cells, seen_at: int) -> Sighting | None:
+    """What a row says; None where `where` leaves it out. Raises ValueError with the reason why it cannot be used.
+
+    `seen_at` is when its file was taken in, epoch seconds: a later export speaks louder, whatever its dates.
+    """
     assert table.customer is not None
     assert table.at is not None
     if table.where is not None and not table.where.of(cells):
@@ -142,7 +145,8 @@ def sighting(source: str, table: Table, cells: Cells) -> Sighting | None:
     if since is None or not cells.get(since.base.key, ""):
         since = table.at
     return Sighting(
-        at=since.of(cells),
+        at=seen_at,
+        since=since.of(cells),
         identities=(Identity(source, own), *(Identity(place, text) for place, text in links if text)),
         name=table.named.of(cells) if table.named else "",
         owner=table.owner.of(cells) if table.owner else "",

@@ -54,7 +54,9 @@ def parse(delivery: Delivery, settings: Any = None) -> Parsed:
     refused: list[tuple[str, str]] = []
     for line, *texts in body["rows"]:
         try:
-            one = sighting(body["mapping"], table, Cells(dict(zip(body["columns"], texts, strict=True))))
+            one = sighting(
+                body["mapping"], table, Cells(dict(zip(body["columns"], texts, strict=True))), delivery.received_at
+            )
         except ValueError as error:
             refused.append((f"{body.get('file', '')}:{line}", str(error)))
         else:
@@ -68,13 +70,14 @@ def _table(rules: str, name: str, time_zone: str) -> Table:
 
 
 def _together(found: Sequence[Sighting]) -> Iterator[Sighting]:
-    """One sighting of what several rows say of the same customer as of the same moment."""
+    """One sighting of what several rows say of the same customer."""
     same: dict[Any, list[Sighting]] = defaultdict(list)
     for one in found:
-        same[one.identities, one.at, one.name, one.owner, one.people].append(one)
+        same[one.identities, one.name, one.owner, one.people].append(one)
     for alike in same.values():
         yield replace(
             alike[0],
+            since=min(one.since for one in alike),
             attributes=tuple(dict.fromkeys(attribute for one in alike for attribute in one.attributes)),
             facts=tuple(dict.fromkeys(fact for one in alike for fact in one.facts)),
         )
@@ -109,13 +112,16 @@ class Reading:
         """How many rows there are to go through."""
         return sum(len(sheet.rows) for sheets in self.sheets.values() for sheet in sheets)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The rows in portions, table by table in the mapping's order, the files of a table by name."""
+    def chunks(self, now: int) -> Iterator[Chunk]:
+        """The rows in portions, table by table in the mapping's order, the files of a table by name.
+
+        `now` is when they are taken in, epoch seconds.
+        """
         self.findings.clear()
         joiner = _Joiner(self.book, self.sheets)
         for table in self.book.tables.values():
             if table.name in self.sheets:
-                yield from _TablePass(self, table, joiner).chunks()
+                yield from _TablePass(self, table, joiner, now).chunks()
 
 
 def read(mapping: Path, paths: Sequence[Path]) -> Reading:
@@ -243,10 +249,10 @@ def _own(column: str) -> str:
 class _TablePass:
     """Goes through the rows of one table: what they say, what is wrong with them, in portions."""
 
-    def __init__(self, reading: Reading, table: Table, joiner: _Joiner) -> None:
+    def __init__(self, reading: Reading, table: Table, joiner: _Joiner, now: int) -> None:
         sheets = reading.sheets[table.name]
         refused = [refusal for sheet in sheets for refusal in sheet.refused]
-        self.reading, self.table, self.joiner, self.sheets = reading, table, joiner, sheets
+        self.reading, self.table, self.joiner, self.sheets, self.now = reading, table, joiner, sheets, now
         self.findings = reading.findings[table.name] = Findings(
             table.name,
             tuple(sheet.file for sheet in sheets),
@@ -305,7 +311,7 @@ class _TablePass:
         }
         cells = Cells({**row.cells, **far}, many)
         try:
-            found = sighting(self.reading.source, self.table, cells)
+            found = sighting(self.reading.source, self.table, cells, self.now)
         except ValueError as error:
             self.findings.refused.append(row.refused(str(error)))
             return None

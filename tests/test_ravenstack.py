@@ -58,7 +58,7 @@ def reading(data: Path) -> Reading:
 
 @pytest.fixture(scope="module")
 def sightings(reading: Reading) -> list[Sighting]:
-    return [one for chunk in reading.chunks() for one in chunk.parsed.sightings]
+    return [one for chunk in reading.chunks(START) for one in chunk.parsed.sightings]
 
 
 def test_all_five_tables_are_read_and_no_row_is_refused(reading: Reading, sightings: list[Sighting]) -> None:

@@ -132,6 +132,22 @@ def test_a_file_that_has_grown_brings_what_is_new(sqlite_store: Store, folder: P
     assert (report.taken.facts, report.repeated, report.taken.deliveries) == (1, 2, 1)
 
 
+def test_a_later_export_mends_what_has_changed_and_the_older_one_again_does_not(store: Store, folder: Path) -> None:
+    take(store, folder)
+    (folder / "visits.csv").write_text(VISITS.replace("2024-01-15,90", "2024-01-16,60"), "utf-8")
+    (folder / "clients.csv").write_text(CLIENTS.replace("Ada Ltd", "Ada & Co"), "utf-8")
+
+    report = take(store, folder, now=START + 9)
+    (folder / "visits.csv").write_text(VISITS, "utf-8")
+    take(store, folder, now=START + 10)
+
+    assert report.taken.facts == 1
+    assert store.row("select at, value from facts where source_id = 'visits/c1/2:usage'") == {
+        "at": 1705449599, "value": 1_000_000,
+    }  # fmt: skip
+    assert store.value("select name from customers where name like 'Ada%'") == "Ada & Co"
+
+
 def test_deliveries_replayed_without_the_files_give_the_same_facts(store: Store, folder: Path) -> None:
     take(store, folder)
     before = contents(store)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.csv import Reading, parse, read
+from tests.conftest import START
 from worker.facts import MILLION, Attribute, Delivery, Fact, Identity, Person, Sighting
 from worker.lib.clock import from_iso
 from worker.lib.problems import Problem, Problems
@@ -106,7 +107,7 @@ def reading(folder: Path, mapping: str = MAPPING, files: Mapping[str, str] = FIL
 
 
 def said(found: Reading) -> list[Sighting]:
-    return [one for chunk in found.chunks() for one in chunk.parsed.sightings]
+    return [one for chunk in found.chunks(START) for one in chunk.parsed.sightings]
 
 
 def facts(found: Reading) -> list[Fact]:
@@ -130,7 +131,8 @@ def test_a_row_tells_of_a_customer_with_attributes_people_and_identities(tmp_pat
     signed_up = at("2024-01-10T22:59:59Z")  # the end of that day in Berlin
 
     assert said(reading(tmp_path))[0] == Sighting(
-        at=signed_up,
+        at=START,
+        since=signed_up,
         identities=(Identity("shop", "c1"), Identity("keap", "ada@example.com")),
         name="Ada Ltd",
         people=(Person("ada@example.com", "Ada Ltd", "main"),),
@@ -204,15 +206,15 @@ def test_ids_of_several_columns_cannot_be_mistaken_for_one_another(tmp_path: Pat
 
 
 def test_a_delivery_gives_the_same_facts_again_without_the_files(tmp_path: Path) -> None:
-    chunks = list(reading(tmp_path).chunks())
+    chunks = list(reading(tmp_path).chunks(START))
 
     for chunk in chunks:
-        stored = Delivery("dlv_1", "shop", "import", chunk.page.external_id, chunk.page.body, 0)
+        stored = Delivery("dlv_1", "shop", "import", chunk.page.external_id, chunk.page.body, START)
         assert parse(stored) == chunk.parsed
 
 
 def test_a_delivery_keeps_only_the_columns_that_the_mapping_reads(tmp_path: Path) -> None:
-    bodies = [json.loads(chunk.page.body) for chunk in reading(tmp_path).chunks()]
+    bodies = [json.loads(chunk.page.body) for chunk in reading(tmp_path).chunks(START)]
 
     assert [set(body["columns"]) for body in bodies] == [
         {"id", "name", "[signed up]", "mail", "country"},
@@ -257,7 +259,7 @@ def test_a_row_that_cannot_be_read_is_refused_with_its_line_and_the_rest_goes_on
 
 def test_a_label_that_the_mapping_does_not_name_is_refused(tmp_path: Path) -> None:
     found = reading(tmp_path, files={**FILES, "clients.csv": FILES["clients.csv"].replace("DE", "FR")})
-    list(found.chunks())
+    list(found.chunks(START))
 
     assert [one.reason for one in found.findings["clients"].refused] == [
         "country is 'FR', which labels in the mapping do not name"
@@ -265,7 +267,7 @@ def test_a_label_that_the_mapping_does_not_name_is_refused(tmp_path: Path) -> No
 
 
 def doubts(found: Reading, table: str) -> dict[str, int]:
-    list(found.chunks())
+    list(found.chunks(START))
     return {what: tally.n for what, tally in found.findings[table].doubted.items()}
 
 
@@ -524,5 +526,5 @@ def test_whatever_the_rows_are_a_delivery_gives_them_again(
 ) -> None:
     files = {**FILES, "deals.csv": "\n".join(["deal,client,from,to,cents,state", *rows])}
 
-    for chunk in reading(tmp_path_factory.mktemp("any"), files=files).chunks():
-        assert parse(Delivery("", "shop", "import", "", chunk.page.body, 0)) == chunk.parsed
+    for chunk in reading(tmp_path_factory.mktemp("any"), files=files).chunks(START):
+        assert parse(Delivery("", "shop", "import", "", chunk.page.body, START)) == chunk.parsed

@@ -157,6 +157,14 @@ def reference(text: str) -> Reference:
     return found
 
 
+def own_column(text: str) -> Reference:
+    """Understand a column of the row itself. Raises ValueError, for a joined row's too."""
+    found = reference(text)
+    if found.joins:
+        raise ValueError(f"{text!r} is a joined row's column; a column of the table itself belongs here")
+    return found
+
+
 def amount(text: str) -> Said[Decimal]:
     """Understand arithmetic over cells and constants: `(satisfaction_score - 1) / 4`. Raises ValueError."""
     reader = _Reader("UTC")
