@@ -16,7 +16,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 
-COPIED = ("worker", "integrations", "templates", "recipes", "tests", "bench", "pyproject.toml")
+COPIED = ("worker", "integrations", "templates", "recipes", "tests", "bench", "docs", "pyproject.toml")
 """What a test may need of the checkout."""
 
 

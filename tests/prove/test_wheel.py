@@ -31,9 +31,11 @@ def test_the_suite_passes_from_a_built_wheel(tmp_path: Path) -> None:
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
         "--target", str(site), str(wheel), cwd=tmp_path,
     )  # fmt: skip
-    beside = tmp_path / "beside"  # the tests and what they are told, and nothing of the product
-    shutil.copytree(TOP / "tests", beside / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(TOP / "pyproject.toml", beside)
+    beside = tmp_path / "beside"  # the tests, the benchmarks and the pages, and nothing of the product
+    for folder in ("tests", "bench", "docs"):
+        shutil.copytree(TOP / folder, beside / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "config.example.toml"):
+        shutil.copy(TOP / file, beside)
     where = run(
         sys.executable, "-c", "import worker, integrations; print(worker.__file__, integrations.__file__)",
         cwd=beside, PYTHONPATH=str(site),
