@@ -194,6 +194,15 @@ def test_the_day_is_the_customers_own(store: Store) -> None:
     assert (found[here]["m"].value, found[there]["m"].value) == (Decimal(2), Decimal(1))
 
 
+def test_where_nothing_is_connected_nothing_applies(store: Store) -> None:
+    card = card_reading('read = "days with usage in the last 30 days"')
+    customer_id = customer(store, [fact("usage", 1)])
+
+    found = read(store, card, [moment(customer_id)], Sources(connected=()))
+
+    assert {one.state for one in found[customer_id].values()} == {"not_applicable"}
+
+
 def test_whoever_did_not_exist_yet_is_left_out(sqlite_store: Store) -> None:
     card = card_reading('read = "days with usage in the last 30 days"')
     customer_id = customer(sqlite_store, [], days=10)

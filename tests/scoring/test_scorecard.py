@@ -121,6 +121,8 @@ def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_com
         ('"0 -> 100", "1 -> 40"', '"below 5 -> 100", "1 -> 40"', "“1” is never reached"),
         ('if_never = "leave out"', 'if_never = "worse"', "measures.last_nps.if_never: 'worse' will not do"),
         ("{value:percent}", "{amount}", "measures.usage_trend.says: {amount} is not known here"),
+        ("active on {value}", "active on {value!r}", "{value:!r} is not known here"),
+        ("active on {value}", "active on {value", "has a brace that is not closed"),
         ("active on {value}", "active on {value} until {day}", "{day} is not known here"),
         ("share = 50\nmeasures", "share = 60\nmeasures", "dimensions: the shares total 110, not 100 (60 + 30 + 20)"),
         ("active_days = 50, usage_trend = 50", "active_days = 50, usage_trend = 40", "dimensions.adoption.measures: the shares total 90, not 100 (50 + 40)"),

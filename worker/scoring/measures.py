@@ -205,7 +205,7 @@ class _Plan:
         select w.customer_id, f.kind, f.label, f.day, cast(0 as bigint), cast(1 as bigint),
             f.value, f.value, f.value, f.at, f.value
         from worklist w
-        join facts f on f.customer_id = w.customer_id and f.day = w.today and f.kind = :{bind} and f.at <= w.at
+        join facts f on f.customer_id = w.customer_id and f.day >= w.today and f.kind = :{bind} and f.at <= w.at
         where w.pass = :pass""")  # noqa: S608
         return "\n        union all".join(parts)
 

@@ -129,7 +129,8 @@ def _words() -> dict[str, str]:
 
 
 @cache
-def _parser() -> Lark:
+def parser() -> Lark:
+    """The grammar with today's vocabulary; `start` is read, step, sliding, condition, edge, hold, span or share."""
     words = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in sorted(_words(), key=len, reverse=True))
     grammar = Path(__file__).with_name("phrases.lark").read_text("utf-8")
     return Lark(
@@ -369,7 +370,7 @@ def _lowered(text: str) -> str:
 def _parse(start: str, text: str) -> Any:
     lowered = _lowered(text)
     try:
-        return _Build().transform(_parser().parse(lowered, start=start))
+        return _Build().transform(parser().parse(lowered, start=start))
     except UnexpectedInput as error:
         raise _not_understood(lowered, error) from None
     except VisitError as error:
@@ -428,5 +429,5 @@ def _nearest_kind(guess: str) -> str:
 def _shown(terminal: str) -> str:
     if terminal in _SHOWN:
         return _SHOWN[terminal]
-    pattern = next((one.pattern.value for one in _parser().terminals if one.name == terminal), terminal)
+    pattern = next((one.pattern.value for one in parser().terminals if one.name == terminal), terminal)
     return f"“{pattern}”"

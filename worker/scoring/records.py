@@ -119,7 +119,7 @@ def changes_of(store: Store, customer_id: str) -> list[Change]:
     return [Change(**row) for row in store.rows(sql("scoring", "changes_of"), {"customer_id": customer_id})]
 
 
-_FEW = 50
+_FEW = 1000
 """Up to so many customers are looked up one by one; for more, one statement reads all."""
 
 

@@ -20,29 +20,23 @@ from worker.scoring.conditions import BandIs, Condition, leaves
 from worker.scoring.phrases import Hold, PhraseError, Read
 from worker.scoring.points import FULL, Number, Steps, Table
 
-__all__ = ["GREY", "Band", "Card", "Dimension", "Measure", "Rule", "Signal", "load"]
+__all__ = ["GREY", "KEYS", "Band", "Card", "Dimension", "Measure", "Rule", "Signal", "load"]
 
 Value = TypeVar("Value")
 Place = tuple[str | int, ...]
 
-_TOP: Final = ("name", "goal", "leaving", "measures", "dimensions", "rules", "signals", "bands")
-_MEASURE: Final = (
-    "read",
-    "against",
-    "points",
-    "sliding",
-    "says",
-    "do",
-    "if_never",
-    "if_no_normal",
-    "not_in_first",
-    "answer_valid_for",
-    "watch_only",
-)
-_DIMENSION: Final = ("share", "measures")
-_RULE: Final = ("when", "at_most", "at_least", "because")
-_SIGNAL: Final = ("when", "do")
-_BAND_SETTINGS: Final = ("change_when", "worse_when", "better_when", "unknown_if_known_less_than")
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "": ("name", "goal", "leaving", "measures", "dimensions", "rules", "signals", "bands"),
+    "measures": (
+        "read", "against", "points", "sliding", "says", "do", "if_never", "if_no_normal", "not_in_first",
+        "answer_valid_for", "watch_only",
+    ),
+    "dimensions": ("share", "measures"),
+    "rules": ("when", "at_most", "at_least", "because"),
+    "signals": ("when", "do"),
+    "bands": ("change_when", "worse_when", "better_when", "unknown_if_known_less_than"),
+}  # fmt: skip
+"""What may be written in each table; `[bands]` has its colours besides."""
 
 _LATER: Final = frozenset(
     {
@@ -73,7 +67,7 @@ class _Reader:
 
     def card(self) -> Card:
         data = self._document.data
-        self._only(data, (), _TOP)
+        self._only(data, (), KEYS[""])
         bands, worse, better, least_known = self._bands()
         order = [band.name for band in bands]
         measures = {name: self._measure(name, body) for name, body in self._tables("measures", _NAME)}
@@ -105,7 +99,7 @@ class _Reader:
 
     def _measure(self, name: str, body: dict[str, Any]) -> Measure | None:
         place: Place = ("measures", name)
-        self._only(body, place, _MEASURE)
+        self._only(body, place, KEYS["measures"])
         if name in _WORDS:
             self._note(place, f"{name!r} means something else in a condition", "give the measure another name")
         read = self._phrase(phrases.read, place, body, "read", needed=True)
@@ -194,7 +188,11 @@ class _Reader:
         dated = read is None or read.what in {"latest", "since"}
         allowed = {"value": ("", "percent"), **({"day": ("",)} if dated else {})}
         try:
-            fields = [(name, form) for _, name, form, _ in string.Formatter().parse(says) if name is not None]
+            fields = [
+                (name, (form or "") + (f"!{conversion}" if conversion else ""))
+                for _, name, form, conversion in string.Formatter().parse(says)
+                if name is not None
+            ]
         except ValueError:
             self._note((*place, "says"), f"{says!r} has a brace that is not closed", "write {value}")
             return says
@@ -210,7 +208,7 @@ class _Reader:
         at: dict[str, str] = {}
         for name, body in self._tables("dimensions", _LABEL):
             place: Place = ("dimensions", name)
-            self._only(body, place, _DIMENSION)
+            self._only(body, place, KEYS["dimensions"])
             share = self._share(body.get("share"), (*place, "share"))
             inside = body.get("measures")
             if not isinstance(inside, dict) or not inside:
@@ -275,7 +273,7 @@ class _Reader:
         self, name: str, body: dict[str, Any], measures: Mapping[str, Measure | None], order: list[str]
     ) -> Rule | None:
         place: Place = ("rules", name)
-        self._only(body, place, _RULE)
+        self._only(body, place, KEYS["rules"])
         if not {"at_most", "at_least"} & body.keys():
             self._note(place, "the rule does nothing", 'add at_most = "yellow", or at_least')
         when = self._condition(place, body, measures, order)
@@ -297,7 +295,7 @@ class _Reader:
         self, name: str, body: dict[str, Any], measures: Mapping[str, Measure | None], order: list[str]
     ) -> Signal | None:
         place: Place = ("signals", name)
-        self._only(body, place, _SIGNAL)
+        self._only(body, place, KEYS["signals"])
         when = self._condition(place, body, measures, order)
         do = self._text(place, body, "do")
         return Signal(when, do) if when else None
@@ -324,13 +322,13 @@ class _Reader:
     def _bands(self) -> tuple[tuple[Band, ...], Hold, Hold, Decimal]:
         body = self._document.data.get("bands", {})
         place: Place = ("bands",)
-        if not isinstance(body, dict) or not body.keys() - set(_BAND_SETTINGS):
+        if not isinstance(body, dict) or not body.keys() - set(KEYS["bands"]):
             self._note(place, "there is no band", '[bands] with green = "70 and up" and yellow = "40 and up"')
             body = {}
         bands: list[Band] = []
         lowest: tuple[str, Decimal] | None = None
         for name, said in body.items():
-            if name in _BAND_SETTINGS:
+            if name in KEYS["bands"]:
                 continue
             if name == GREY or not _LABEL.fullmatch(name) or not isinstance(said, str):
                 self._note(
