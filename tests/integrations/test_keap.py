@@ -266,7 +266,7 @@ def test_a_mail_opened_days_after_it_was_sent_is_heard_of_the_next_day(
     again, _ = fetched("emails", http, cursor, int(clock.now()))
 
     assert [one.kind for one in mail.facts] == ["mail_sent", "mail_opened"]
-    assert again[:1] in ([], [mail])
+    assert again == []
 
 
 def test_a_record_that_cannot_be_read_is_refused_and_the_others_are_taken() -> None:
