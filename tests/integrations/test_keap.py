@@ -259,7 +259,7 @@ def test_a_mail_opened_days_after_it_was_sent_is_heard_of_the_next_day(
     keap.log_email(contact_id, "Hello", START, opened_at=START + 3 * DAY)
     clock.move_to(START + 3 * DAY - 3600)
     _, cursor = fetched("emails", http, None, int(clock.now()))
-    clock.move_to(START + 4 * DAY)
+    clock.move_to(START + 4 * DAY + 3600)
 
     (mail,), cursor = fetched("emails", http, cursor, int(clock.now()))
     clock.sleep(1800)
