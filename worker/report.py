@@ -100,12 +100,15 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def find_customer(store: Store, word: str) -> str:
-    """A customer by id, name, address or `source:id`. Raises Problems for none, or for several."""
+def find_customer(store: Store, word: str, *, by_beginning: bool = True) -> str:
+    """A customer by id, name, address or `source:id`; a person at a terminal may give the beginning of a name.
+
+    Raises Problems for none, or for several.
+    """
     source, _, external_id = word.partition(":")
     binds = {"word": word, "source": source, "external_id": external_id, "email": word.strip().casefold()}
     found = sorted({_kept(store, row["id"]) for row in store.rows(_FIND, binds)})
-    if not found:
+    if not found and by_beginning:
         found = [row["id"] for row in store.rows(_FIND_BY_BEGINNING, {"word": word, "after": word + "\U0010ffff"})]
     if len(found) != 1:
         cure = f"say which by its id: {', '.join(found[:5])}" if found else "try an id, a name, an address or keap:123"
