@@ -8,7 +8,7 @@ import pytest
 
 from worker.facts import KINDS
 from worker.lib.assets import folder
-from worker.lib.problems import Problems
+from worker.lib.problems import Problem, Problems
 from worker.scoring import phrases
 from worker.scoring.card import Card
 from worker.scoring.phrases import Hold, PhraseError
@@ -21,6 +21,15 @@ def mistakes(text: str) -> list[str]:
     with pytest.raises(Problems) as caught:
         load(text, "card.toml")
     return [str(problem) for problem in caught.value.problems]
+
+
+def told(text: str) -> tuple[Problem, ...]:
+    """The problems of a card, () where it has none; nothing else may be raised."""
+    try:
+        load(text)
+    except Problems as problems:
+        return problems.problems
+    return ()
 
 
 def starter_with(old: str, new: str) -> str:
@@ -182,6 +191,18 @@ def test_a_file_that_is_no_toml_is_told_so() -> None:
 )
 def test_no_shape_of_file_breaks_the_reader(text: str) -> None:
     assert all("card.toml" in one for one in mistakes(text))
+
+
+JUNK = ("3", "[1]", "{}", "{ a = [1] }", "true", '""', '"%"', '"-> and 50% (x"', "1979-05-27", "nan", "-1e9", '["{"]')
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_whatever_stands_in_a_line_is_told_at_a_line_or_taken(junk: str) -> None:
+    lines = STARTER.splitlines()
+    for place, line in enumerate(lines):
+        if " = " in line:
+            changed = [*lines[:place], f"{line.split(' = ')[0]} = {junk}", *lines[place + 1 :]]
+            assert all(problem.line and problem.message for problem in told("\n".join(changed))), line
 
 
 def test_the_lowest_band_may_have_another_name() -> None:

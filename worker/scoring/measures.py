@@ -202,7 +202,7 @@ class _Plan:
         join rollup r on r.customer_id = w.customer_id and r.kind = :{bind}{since} and r.day < w.today
         where w.pass = :pass
         union all
-        select w.customer_id, f.kind, f.label, f.day, cast(0 as bigint), cast(1 as bigint),
+        select w.customer_id, f.kind, f.label, w.today, cast(0 as bigint), cast(1 as bigint),
             f.value, f.value, f.value, f.at, f.value
         from worklist w
         join facts f on f.customer_id = w.customer_id and f.day >= w.today and f.kind = :{bind} and f.at <= w.at

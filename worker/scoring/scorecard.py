@@ -176,7 +176,7 @@ class _Reader:
         said = body.get(key, "leave out")
         if said == "leave out":
             return None
-        if said in {"worst", "best"}:
+        if said in ("worst", "best"):
             return (table.lowest if said == "worst" else table.highest) if table else None
         if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= FULL:
             return Decimal(str(said))
