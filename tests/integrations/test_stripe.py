@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Response, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
@@ -24,8 +25,9 @@ from worker.intake.inbox import parse_waiting
 from worker.intake.pull import pull, store_raw
 from worker.integration import Incoming, Refused
 from worker.lib.clock import DAY, HOUR, VirtualClock
-from worker.lib.http import GiveUp, Http
-from worker.lib.store import Row, Store
+from worker.lib.http import GiveUp, Http, Reconnect
+from worker.lib.store import Row, SqliteStore, Store
+from worker.sandbox.servers.base import json_response
 from worker.sandbox.servers.stripe import PretendStripe
 
 Object = dict[str, Any]
@@ -466,8 +468,6 @@ def a_month(stripe: PretendStripe, each_day: Callable[[int], None]) -> None:
 def test_the_same_month_by_webhook_by_pull_or_by_both_makes_equal_facts(
     stripe: PretendStripe, http: Http, clock: VirtualClock, tmp_path: Path
 ) -> None:
-    from worker.lib.store import SqliteStore
-
     stores = {name: SqliteStore(tmp_path / f"{name}.db") for name in ("hooks", "daily", "once", "both")}
     for one in stores.values():
         one.migrate()
@@ -583,6 +583,41 @@ def test_a_list_of_many_pages_is_read_whole_and_no_customer_is_cut_in_two(
     assert sqlite_store.value("select count(*) from customers") == 70
 
 
+@pytest.mark.parametrize("readable", [True, False], ids=["terms can be read", "terms cannot be read"])
+def test_worth_counts_a_discount_whose_terms_can_be_read_and_is_left_out_otherwise(
+    readable: bool, stripe: PretendStripe, http: Http, sqlite_store: Store
+) -> None:
+    id_ = stripe.subscribe(stripe.add_customer("Ada", "ada@example.com"), "Basic", 1900, "eur")
+    stripe.records["subscriptions"][id_]["discounts"] = ["di_1"]
+    coupon = {"id": "half", "object": "coupon", "duration": "forever", "percent_off": 50}
+
+    def one_subscription() -> Response | None:
+        if request.path != f"/v1/subscriptions/{id_}":
+            return None
+        shown = {**stripe.records["subscriptions"][id_], "discounts": [{"id": "di_1", "source": {"coupon": coupon}}]}
+        error = {"error": {"message": "This property cannot be expanded.", "type": "invalid_request_error"}}
+        return json_response(shown) if readable else json_response(error, 400)
+
+    stripe.app.before_request(one_subscription)
+    assert pull_all(sqlite_store, http) == []
+    take_in(sqlite_store, stripe.now)
+
+    worths = [row["value"] for row in sqlite_store.rows("select value from attributes where name = 'mrr'")]
+    assert worths == (["9.5"] if readable else [])
+    assert now_open(sqlite_store, id_)["subscription"] == 1
+
+
+def test_a_check_says_what_the_key_may_read(stripe: PretendStripe, http: Http) -> None:
+    assert INTEGRATION.check is not None
+    assert list(INTEGRATION.check(http, SETTINGS)) == [
+        "Connected to Stripe with a test key",
+        "Customers, subscriptions, invoices, charges and events can be read",
+    ]
+    stripe.key = "rk_test_another"
+    with pytest.raises(Reconnect, match="401"):
+        list(INTEGRATION.check(http, SETTINGS))
+
+
 # -- what must not happen ---------------------------------------------------------------------------------------------
 
 
@@ -632,15 +667,13 @@ def test_one_record_that_cannot_be_read_does_not_take_its_page_with_it() -> None
 def test_what_the_key_may_not_read_is_left_out_where_it_can_be_and_named_where_it_cannot(
     stripe: PretendStripe, http: Http, sqlite_store: Store
 ) -> None:
-    from flask import Response, request
-
     forbidden = {"/v1/refunds", "/v1/disputes", "/v1/charges"}
 
     def not_allowed() -> Response | None:
         if request.path not in forbidden:
             return None
         body = {"error": {"message": "Having the 'rak_charge_read' permission would allow this.", "type": "x"}}
-        return Response(json.dumps(body), 403, content_type="application/json")
+        return json_response(body, 403)
 
     stripe.app.before_request(not_allowed)
     stripe.add_customer("Ada", "ada@example.com")
