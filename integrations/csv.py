@@ -37,7 +37,7 @@ class CsvSettings(Settings):
     """Nothing to set: the mapping says it all."""
 
 
-CHUNK: Final = 2_000
+CHUNK: Final = 10_000
 """Rows in a delivery. Cut by line, so that a file that has only grown repeats its earlier deliveries."""
 
 
