@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.dispatch import journal
 from worker.lib.clock import iso, seconds
 from worker.lib.http import Failure
 from worker.plays.records import set_switch, switch
@@ -70,6 +71,9 @@ def _canary(workspace: Workspace, contact_id: str, report: Report) -> None:
         return
     try:
         workspace.crm_ids(crm)  # the trial writes our own field, so it must be there
+        journal.snapshot(
+            workspace.store, workspace.crm_source, crm.read([contact_id]).values(), seconds(workspace.clock)
+        )
         found = crm.canary(contact_id, workspace.crm_names)
     except Failure as failure:
         report.findings.append(f"{workspace.crm_source} contact {contact_id}: {failure}")

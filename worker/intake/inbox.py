@@ -100,7 +100,9 @@ def _take_one(
 ) -> None:
     now = register.now
     whose = register.resolve(sighting)
-    newest = records.sight(store, whose.identity_id, sighting.at, gone=sighting.gone)
+    # Facts alone say nothing about who it is, so they must not make an older record of the person look outdated.
+    speaks = bool(sighting.people or sighting.name or sighting.owner or sighting.gone or sighting.crm)
+    newest = speaks and records.sight(store, whose.identity_id, sighting.at, gone=sighting.gone)
     changed = whose.new or (sighting.gone and newest)
     if newest:
         records.put_people(store, whose.customer_id, whose.identity_id, sighting.people, sighting.at)
@@ -108,7 +110,7 @@ def _take_one(
     if sighting.crm is not None:
         changed |= records.put_crm_contact(store, source, whose.identity_id, sighting.crm, now)
     changed |= records.put_attributes(store, whose.customer_id, whose.identity_id, sighting.attributes)
-    zone = next((one.value for one in sighting.attributes if one.name == "time_zone" and newest), whose.time_zone)
+    zone = next((one.value for one in sighting.attributes if one.name == "time_zone"), whose.time_zone)
     if zone != whose.time_zone:
         store.run(sql("intake", "put_zone"), {"time_zone": zone, "customer_id": whose.customer_id})
         register.rebuild(whose.customer_id)
