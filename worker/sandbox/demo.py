@@ -103,9 +103,7 @@ class Demo:
         self._socket = _listen(port)
         self._port: int = self._socket.getsockname()[1]
         self._servers = Servers(
-            PretendKeap(
-                self._clock, Faults(seed + 1, FAULTY), key=f"KeapAK-{secrets.token_hex(16)}"
-            ),
+            PretendKeap(self._clock, Faults(seed + 1, FAULTY), key=f"KeapAK-{secrets.token_hex(16)}"),
             PretendStripe(self._clock, Faults(seed + 2, FAULTY), key=f"rk_test_{secrets.token_hex(16)}"),
             PretendZendesk(self._clock, Faults(seed + 3, FAULTY)),
             PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12)),
