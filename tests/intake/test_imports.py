@@ -94,6 +94,19 @@ def test_rows_become_customers_attributes_and_facts(store: Store, folder: Path) 
     assert (report.rows, report.facts, report.taken.facts, len(report.refused)) == (8, 8, 8, 1)
 
 
+def test_where_nobody_says_since_when_a_customer_is_as_old_as_the_earliest_row(store: Store, folder: Path) -> None:
+    (folder / "m.toml").write_text(
+        'name = "v"\n[tables.visits]\nfile = "visits.csv"\nid = ["client", "n"]\ncustomer = "client"\nat = "day"\n'
+        'facts = [{ kind = "login" }]\n',
+        "utf-8",
+    )
+    (folder / "visits.csv").write_text("client,n,day\nc1,1,2024-03-01\nc1,2,2024-01-05\nc1,3,2024-02-01\n", "utf-8")
+
+    take(store, folder)
+
+    assert store.value("select first_at from customers") == 1704499199  # 2024-01-05T23:59:59Z
+
+
 def test_taking_the_same_files_in_twice_changes_nothing(store: Store, folder: Path) -> None:
     take(store, folder)
     before = contents(store), store.rows("select id, body, parsed_at from deliveries order by id")

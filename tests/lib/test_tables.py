@@ -47,6 +47,13 @@ def test_a_quoted_cell_may_go_over_lines_and_two_stray_marks_do_not_hide_what_li
     assert [line for line, _ in refused] == [5, 7]
 
 
+def test_rows_that_a_stray_mark_has_swallowed_are_read_again() -> None:
+    rows, refused = said('id,n\na,"1\nb,2\nc,3",x\nd,4\n')
+
+    assert [line for line, _ in rows] == [3, 5]
+    assert refused == [(2, "has 3 cells, the header has 2"), (4, "has 3 cells, the header has 2")]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("id,näme\n1,ß\n".encode("utf-8-sig"))
 
