@@ -25,6 +25,9 @@ from worker.web.api import MOST_BYTES, api
 from worker.web.guard import guard, is_https
 from worker.web.health import health
 from worker.web.hooks import hooks
+from worker.web.login import login
+from worker.web.pages import furnish, pages
+from worker.web.unsubscribe import unsubscribe
 from worker.workspace import Workspace, open_workspace
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,10 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(hooks(receiver, workspace.connected, workspace.clock, wake))
     app.register_blueprint(api(workspace, receiver))
     app.register_blueprint(health(workspace))
+    app.register_blueprint(login(workspace))
+    app.register_blueprint(unsubscribe(workspace))
+    app.register_blueprint(pages(workspace))
+    furnish(app, workspace)
     _answer_faults(app)
     _send_headers(app, https=is_https(workspace))
     hops = workspace.config.server.forwarded_hops

@@ -8,24 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g, request, url_for
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from worker.intake.events import MOST_EVENTS, SOURCE, Event
 from worker.intake.receive import NotStored, Receiver
 from worker.integration import Receipt
-from worker.lib.clock import iso
+from worker.lib.clock import iso, seconds
+from worker.lib.lease import LASTS, Lease
+from worker.lib.problems import Problem, Problems
 from worker.lib.store import Store, sql
 from worker.lib.strict_json import read_json
+from worker.plays.records import departed
+from worker.report import find_customer
+from worker.river import turn
+from worker.web import records
 from worker.web.answers import answer, problem
 from worker.workspace import Workspace
 
 MOST_BYTES: Final = 2_000_000
 """Of one request: 1,000 events of 2 kB, which is more than an event can hold in earnest."""
 STREAM: Final = "event"
+LIMIT, MOST = 50, 200
+"""Of a page of a list: unless asked for, and at most."""
 
 
 class BadEvent(ValueError):
@@ -79,7 +88,90 @@ def api(workspace: Workspace, receiver: Receiver) -> Blueprint:
             return problem(422, f"The events cannot be read: {error}.", code="bad_body")
         return answer({"id": received.id, "accepted": n, "duplicate": received.duplicate, "status": "stored"}, 202)
 
+    @blueprint.get("/customers")
+    def customers() -> Response:
+        band, q = request.args.get("band", ""), request.args.get("q", "")
+        order = request.args.get("order", records.BY_CHANGE)
+        if order not in records.ORDERS:
+            return _bad_field("order", order, f"one of {', '.join(records.ORDERS)}")
+        return _listed(
+            lambda limit, cursor: records.customers(
+                workspace, order=order, band=band, q=q, limit=limit, cursor=cursor
+            )
+        )  # fmt: skip
+
+    @blueprint.get("/customers/<word>")
+    def customer(word: str) -> Response:
+        try:
+            return answer(_customer(workspace, _found(workspace, word)))
+        except Problems as unknown:
+            return _unknown(unknown)
+
+    @blueprint.post("/customers/<word>/score")
+    def score(word: str) -> Response:
+        """Take in what waits, assess, and give the fresh standing. What is decided leaves with the next turn."""
+        try:
+            customer_id = _found(workspace, word)
+        except Problems as unknown:
+            return _unknown(unknown)
+        with Lease(workspace.store, workspace.clock, "wheel").held() as mine:
+            if not mine:
+                return problem(
+                    409, "Scores are being made just now; ask again in a moment.", code="busy",
+                    headers={"Retry-After": str(LASTS)},
+                )  # fmt: skip
+            records.mark(workspace.store, customer_id, seconds(workspace.clock))
+            turn(workspace, kind="api", pulls=False, dispatch=False)
+        return answer(_customer(workspace, _found(workspace, customer_id)))
+
+    @blueprint.get("/changes")
+    def changes() -> Response:
+        return _listed(lambda limit, cursor: records.changes(workspace, limit=limit, cursor=cursor))
+
     return blueprint
+
+
+# -- customers and changes --------------------------------------------------------------------------------------------
+
+
+def _found(workspace: Workspace, word: str) -> str:
+    """A customer's id by id, `email:…`, or `source:id`. Raises Problems: names are for people, who see what they get."""
+    plain = word.removeprefix("email:").strip()
+    if not plain.startswith("cus_") and ":" not in plain and "@" not in plain:
+        raise Problems([Problem("customer", 0, "", f"{word[:100]!r} is no id", "write cus_…, keap:123 or email:…")])
+    return find_customer(workspace.store, plain, by_beginning=False)
+
+
+def _customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
+    gone = departed(workspace.store, seconds(workspace.clock))
+    return records.customer(workspace, customer_id, customer_id in gone)
+
+
+def _unknown(problems: Problems) -> Response:
+    first = problems.problems[0]
+    return problem(404, f"{first.message}.", code="unknown_customer", field="customer_id", hint=first.cure)
+
+
+def _listed(read: Callable[[int, str], records.Listed]) -> Response:
+    """A bare array; the next page's address is in the Link header (RFC 8288), its cursor in X-Next-Cursor."""
+    text = request.args.get("limit", str(LIMIT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        return _bad_field("limit", text, f"a number from 1 to {MOST}")
+    try:
+        found = read(int(text), request.args.get("cursor", ""))
+    except records.BadCursor as bad:
+        return _bad_field("cursor", request.args.get("cursor", ""), f"what a Link header gave, for {bad}")
+    if not found.cursor:
+        return answer(found.rows)
+    onward = url_for(str(request.endpoint), _external=True, **{**request.args.to_dict(), "cursor": found.cursor})
+    return answer(found.rows, headers={"Link": f'<{onward}>; rel="next"', "X-Next-Cursor": found.cursor})
+
+
+def _bad_field(field: str, value: str, expected: str) -> Response:
+    return problem(422, f"{field} is {value[:100]!r}; write {expected}.", code="bad_field", field=field)
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
 
 
 def read_events(body: bytes) -> tuple[str, int]:

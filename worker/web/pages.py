@@ -1,0 +1,276 @@
+"""The pages: `/` how it stands, `/customers` who there is, `/customers/<id>` why one stands where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from worker import controls
+from worker.facts import Shape, kind_named
+from worker.lib.clock import DAY, iso, local_day, seconds
+from worker.lib.problems import Problems
+from worker.lib.store import Row, sql
+from worker.plays.records import departed, number_words, open_now
+from worker.report import find_customer
+from worker.scoring import explain
+from worker.scoring import records as scoring
+from worker.web import records, words
+from worker.web.charts import HEIGHT, WIDTH, score_chart
+from worker.workspace import Workspace
+
+LATELY: Final = 7 * DAY
+"""What the overview means by lately."""
+RECENT_DAYS: Final = 30
+SHOWN: Final = 12
+"""Rows of a table on the overview."""
+EFFECTS_SHOWN: Final = 50
+A_PAGE: Final = 50
+LONGEST_WORD: Final = 200
+"""Characters of a search."""
+
+
+def pages(workspace: Workspace) -> Blueprint:
+    """The routes. Whoever gets here has logged in (worker/web/guard.py)."""
+    blueprint = Blueprint("pages", __name__)
+
+    @blueprint.get("/")
+    def overview() -> str:
+        return render_template("overview.html", **overview_of(workspace, seconds(workspace.clock)))
+
+    @blueprint.post("/pause")
+    def pause() -> AnyResponse:
+        controls.set_paused(workspace, request.form.get("paused") == "yes")
+        return redirect(url_for("pages.overview"), 303)
+
+    @blueprint.get("/customers")
+    def customers() -> str:
+        asked = {name: request.args.get(name, "")[:LONGEST_WORD] for name in ("q", "band", "cursor")}
+        order = records.BY_NAME if request.args.get("order") == records.BY_NAME else records.BY_CHANGE
+        try:
+            found = records.customers(workspace, order=order, limit=A_PAGE, **asked)
+        except records.BadCursor:
+            abort(404)
+        counts, _ = records.band_counts(workspace, seconds(workspace.clock))
+        return render_template("customers.html", found=found, order=order, bands=list(counts), **asked)
+
+    @blueprint.get("/customers/<customer_id>")
+    def customer(customer_id: str) -> str | AnyResponse:
+        kept = _kept(workspace, customer_id)
+        if kept != customer_id:
+            return redirect(url_for("pages.customer", customer_id=kept), 303)
+        return render_template("customer.html", **customer_of(workspace, kept, seconds(workspace.clock)))
+
+    @blueprint.get("/customers/<customer_id>/score.svg")
+    def chart(customer_id: str) -> Response:
+        history = scoring.history(workspace.store, _kept(workspace, customer_id))
+        drawn = score_chart(workspace.card, history, seconds(workspace.clock), workspace.time_zone)
+        return Response(drawn, content_type="image/svg+xml")
+
+    return blueprint
+
+
+def furnish(app: Flask, workspace: Workspace) -> None:
+    """Give the templates what all of them use: how to say days and bands, and the session's token for forms."""
+
+    def day(moment: int) -> str:
+        return words.day(moment, workspace.time_zone, seconds(workspace.clock))
+
+    def time_of_day(moment: int) -> str:
+        return words.time_of_day(moment, workspace.time_zone, seconds(workspace.clock))
+
+    app.jinja_env.filters.update(day=day, time_of_day=time_of_day, iso=iso, look=words.look)
+
+    @app.context_processor
+    def everywhere() -> dict[str, Any]:
+        session = g.get("session")
+        return {"csrf": session.csrf if session else "", "business": workspace.config.workspace.name}
+
+
+def _kept(workspace: Workspace, customer_id: str) -> str:
+    """The customer of that id, or whom they were merged into; 404 for nobody."""
+    try:
+        return find_customer(workspace.store, customer_id, by_beginning=False)
+    except Problems:
+        abort(404)
+
+
+# -- how it stands ----------------------------------------------------------------------------------------------------
+
+
+def overview_of(workspace: Workspace, now: int) -> dict[str, Any]:
+    """What the overview shows."""
+    store, since = workspace.store, now - LATELY
+    counts, left = records.band_counts(workspace, now)
+    worst = workspace.card.order[-1]
+    at_risk, more = records.in_band(workspace, worst, now, SHOWN)
+    return {
+        "mode": workspace.mode,
+        "paused": workspace.paused,
+        "counts": counts,
+        "total": sum(counts.values()),
+        "left": left,
+        "not_scored": store.value(sql("web", "not_scored")),
+        "changes": _changes(workspace),
+        "worst": worst,
+        "at_risk": at_risk,
+        "more": more,
+        "deeds": _deeds(store.rows(sql("web", "done_since"), {"since": since})),
+        "refusals": store.rows(sql("web", "refused_since"), {"since": since}),
+        "waiting": store.value(sql("web", "waiting_effects")),
+        "troubles": _troubles(workspace, now),
+        "last_turn": store.value(sql("web", "last_turn")),
+    }
+
+
+def _changes(workspace: Workspace) -> list[Row]:
+    binds = {"first": 1, "at": 0, "id": "", "most": SHOWN}
+    return workspace.store.rows(sql("web", "listed_changes"), binds)
+
+
+_DEEDS: Final = {"standing": "standings shown in the CRM", "mail": "mails sent", "alert": "alerts to the team"}
+
+
+def _deeds(rows: list[Row]) -> list[dict[str, Any]]:
+    """What was done, by kind; what was given up or interrupted stands beside it."""
+    return [
+        {
+            "what": label,
+            "n": sum(row["n"] for row in rows if row["kind"] == kind and row["state"] == "done"),
+            "plays": [
+                (row["play"].replace("-", " "), row["n"])
+                for row in rows
+                if row["kind"] == kind and row["state"] == "done" and row["play"]
+            ],
+            "failed": sum(row["n"] for row in rows if row["kind"] == kind and row["state"] != "done"),
+        }
+        for kind, label in _DEEDS.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that needs a person."""
+
+    what: str
+    why: str
+    cure: str
+    """The command that tells more, or mends it."""
+
+
+def _troubles(workspace: Workspace, now: int) -> list[Trouble]:
+    """Sources that are quiet, deliveries that nobody can read, mails that were interrupted."""
+    store = workspace.store
+
+    def pulled(row: Row) -> str:
+        return words.time_of_day(row["succeeded_at"], workspace.time_zone, now) if row["succeeded_at"] else "never"
+
+    quiet = ", ".join(kind_named(kind).plural for kind in sorted(workspace.sources(now).down))
+    return [
+        *([Trouble("A source is quiet", f"What rests on it is frozen: {quiet}.", "keepwell check")] if quiet else []),
+        *(
+            Trouble(
+                f"{row['source']} {row['stream']} does not answer",
+                f"{row['reason']} (last good pull: {pulled(row)})",
+                "keepwell check",
+            )
+            for row in store.rows(sql("web", "broken_pulls"))
+        ),
+        *(
+            Trouble(
+                f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read",
+                row["error"] or "",
+                f"keepwell replay {row['source']}",
+            )
+            for row in store.rows(sql("web", "parked"))
+        ),
+        *(
+            Trouble(
+                f"A mail to {row['target']} was interrupted",
+                "Nobody knows whether it arrived; it is not sent again by itself.",
+                "keepwell check",
+            )
+            for row in store.rows(sql("web", "interrupted"))
+        ),
+    ]
+
+
+# -- one customer -----------------------------------------------------------------------------------------------------
+
+
+def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, Any]:
+    """What a customer's page shows."""
+    store, card = workspace.store, workspace.card
+    shown = records.customer(workspace, customer_id, customer_id in departed(store, now))
+    score = records.score_of(workspace, customer_id)
+    standing = scoring.standings(store, [customer_id]).get(customer_id)
+    current = score is not None and score.version == card.version
+    effects = store.rows(sql("web", "effects"), {"id": customer_id, "most": EFFECTS_SHOWN})
+    return {
+        "customer": shown,
+        "score": score,
+        "standing": standing,
+        "drivers": _drivers(workspace, score),
+        "because": [card.rules[name].because for name in score.assessment.rules] if score and current else [],
+        "signals": [name.replace("-", " ") for name in score.assessment.signals] if score else [],
+        "dimensions": words.measures_by_dimension(card, score.assessment) if score and current else [],
+        "people": _people(workspace, customer_id),
+        "identities": [
+            {**row, "via": words.VIA.get(row["via"], row["via"])}
+            for row in store.rows(sql("web", "identities"), {"id": customer_id})
+        ],
+        "changes": list(reversed(scoring.changes_of(store, customer_id))),
+        "effects": [{**row, "words": words.effect_in_words(row), "done": words.DONE[row["state"]]} for row in effects],
+        "refusals": store.rows(sql("web", "refusals"), {"id": customer_id, "most": EFFECTS_SHOWN}),
+        "facts": _facts(workspace, customer_id, now),
+        "recent_days": RECENT_DAYS,
+        "chart_width": WIDTH,
+        "chart_height": HEIGHT,
+    }
+
+
+def _drivers(workspace: Workspace, score: scoring.Score | None) -> list[dict[str, Any]]:
+    """What costs points, in words; of a score made under another card, the names only."""
+    if score is None:
+        return []
+    card, assessment = workspace.card, score.assessment
+    if score.version != card.version:
+        return [{"words": one.measure.replace("_", " "), "play": ""} for one in assessment.drivers]
+    return [
+        {
+            "words": explain.driver_in_words(card, assessment, one),
+            "play": card.measures[one.measure].do.replace("-", " "),
+        }
+        for one in assessment.drivers
+    ]
+
+
+def _people(workspace: Workspace, customer_id: str) -> list[dict[str, Any]]:
+    opt_ins = {row["email"]: row for row in workspace.store.rows(sql("web", "opt_ins"), {"id": customer_id})}
+    people = []
+    for row in workspace.store.rows(sql("web", "people"), {"id": customer_id}):
+        known = opt_ins.get(row["email"])
+        basis = (known["opt_in"] or "no status").replace("_", " ").lower() if known else "not in the CRM"
+        people.append({**row, "may_mail": bool(known and known["may_mail"]), "basis": basis})
+    return people
+
+
+def _facts(workspace: Workspace, customer_id: str, now: int) -> list[dict[str, Any]]:
+    """The kinds of fact that were seen in the last 30 days, the newest first, each with what counts about it."""
+    store = workspace.store
+    today = local_day(now, workspace.time_zone)
+    binds = {"id": customer_id, "since": today - RECENT_DAYS, "today": today}
+    found = []
+    for row in store.rows(sql("web", "recent_facts"), binds):
+        kind = kind_named(row["kind"])
+        if kind.shape is Shape.OPEN:
+            value = f"{open_now(store, customer_id, kind.name, now)} now"
+        elif kind.shape is Shape.READING:
+            last = store.row(sql("web", "last_reading"), {"id": customer_id, "kind": kind.name, "today": today})
+            value = f"{number_words(last['last_value'])} ({kind.unit})" if last else ""
+        else:
+            value = f"{row['n']} times"
+        found.append({"kind": kind.plural, "sentence": kind.sentence, "value": value, "last_at": row["last_at"]})
+    return found

@@ -1,0 +1,119 @@
+"""What pages and API call things: bands with label and shape, effects, states and days as people say them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from worker.lib.clock import zone
+from worker.lib.rounding import half_up, plain
+from worker.lib.store import Row
+from worker.scoring import explain, records
+from worker.scoring.card import Card
+from worker.scoring.score import Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a band is shown: never by its colour alone."""
+
+    label: str
+    shape: str
+    css: str
+
+
+LOOKS: Final = {
+    "green": Look("Healthy", "●", "green"),
+    "yellow": Look("Needs attention", "▲", "yellow"),
+    "red": Look("At risk", "■", "red"),
+    "grey": Look("Too little known", "○", "grey"),
+}
+
+
+def look(band: str | None) -> Look:
+    """A card may have bands of other names; those speak for themselves."""
+    if not band:
+        return Look("Not scored yet", "–", "none")
+    return LOOKS.get(band) or Look(band.replace("_", " ").replace("-", " ").capitalize(), "◆", "other")
+
+
+DONE: Final = {
+    "done": "done",
+    "waiting": "waits",
+    "sending": "on its way",
+    "refused": "refused",
+    "failed": "given up",
+    "unknown": "interrupted: nobody knows whether it arrived",
+    "replaced": "let go for something newer",
+}
+"""The states of an effect."""
+
+VIA: Final = {"first": "the first sight", "link": "a declared link", "name": "the name", "email": "the same address"}
+"""How we know whose an identity is."""
+
+
+def effect_in_words(row: Row) -> str:
+    """`mailed “failed-payment” to ann@example.com`, for a row of effects."""
+    payload: dict[str, Any] = json.loads(row["payload"])
+    if row["kind"] == "standing":
+        shown = f"{payload['band']} {payload['score']}".strip()
+        return f"shown as {shown} on contact {row['target']}" if shown else f"taken off contact {row['target']}"
+    if row["kind"] == "mail":
+        return f"mail “{row['subject'] or payload['template'].replace('-', ' ')}” to {row['target']}"
+    return f"told the team: {payload['title']}"
+
+
+def score_in_words(score: Decimal | None) -> str:
+    """Whole points, "" while unknown."""
+    return "" if score is None else plain(half_up(score))
+
+
+def reason(card: Card, score: records.Score) -> str:
+    """The drivers in one line. A score made under another card is told by that card's names only."""
+    if score.version == card.version:
+        return explain.reason(card, score.assessment)
+    return "; ".join(one.measure.replace("_", " ") for one in score.assessment.drivers)
+
+
+def main_driver(card: Card, score: records.Score) -> str:
+    """What the costliest measure says; "" where nothing costs points."""
+    drivers = score.assessment.drivers
+    if not drivers:
+        return ""
+    name = drivers[0].measure
+    if score.version != card.version:
+        return name.replace("_", " ")
+    return explain.measure_in_words(card, name, score.assessment.measures[name].reading)
+
+
+def measures_by_dimension(card: Card, assessment: Assessment) -> list[dict[str, Any]]:
+    """The dimensions of a score made under this card, each with its measures in words and their points."""
+    return [
+        {
+            "name": name.replace("_", " "),
+            "points": score_in_words(assessment.dimensions.get(name)),
+            "share": plain(dimension.share),
+            "measures": [
+                {
+                    "words": explain.measure_in_words(card, measure, assessment.measures[measure].reading),
+                    "points": score_in_words(assessment.measures[measure].points),
+                }
+                for measure in dimension.measures
+            ],
+        }
+        for name, dimension in card.dimensions.items()
+    ]
+
+
+def day(moment: int, time_zone: str, now: int) -> str:
+    """`3 March`, with its year unless it is this one."""
+    local, today = (datetime.fromtimestamp(one, zone(time_zone)) for one in (moment, now))
+    return f"{local.day} {local:%B}" + ("" if local.year == today.year else f" {local.year}")
+
+
+def time_of_day(moment: int, time_zone: str, now: int) -> str:
+    """`3 March, 14:05`."""
+    return f"{day(moment, time_zone, now)}, {datetime.fromtimestamp(moment, zone(time_zone)):%H:%M}"
