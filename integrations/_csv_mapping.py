@@ -284,8 +284,21 @@ class _TableReader:
             if said:
                 self.table.doubts[what] = said
                 self._use(self.desk, said.references, "doubts", what)
-                for _, inside in said.some:
-                    self._use(self.desk, inside, "doubts", what, many=True)
+                for name, inside in said.some:
+                    self._looked_through(name, inside, what)
+
+    def _looked_through(self, name: str, inside: tuple[Reference, ...], what: str) -> None:
+        """Check the "some … has" of a doubt."""
+        if name not in self.table.joins:
+            self.desk.say(
+                f"looks through {name!r}, a join that is not there", spell(name, self.table.joins), "doubts", what
+            )
+            return
+        for one in inside:
+            if len(one.joins) > 1:
+                cure = "only the looked-through rows' own columns can be asked there"
+                self.desk.say(f"{one} leads on from {name}", cure, "doubts", what)
+        self._use(self.desk, tuple(one for one in inside if len(one.joins) == 1), "doubts", what, many=True)
 
     # words of a table
 
@@ -449,7 +462,7 @@ def _ahead_of_their_time(book: Book, desk: _Desk) -> Iterator[Problem]:
                     date = Reference(one.joins, known_at)
                     yield _problem(
                         desk, use.path, f"{one} became known on {date}, but this is dated {use.dated_by}",
-                        f'date it {date}, or add known_at = "{date}"',
+                        f'date it {date}' + (f', or add known_at = "{date}"' if "facts" in use.path else ""),
                     )  # fmt: skip
                 elif not known_at and OUTCOMES & set(re.split(r"[^a-z]+", _snake(found[1]))):
                     yield _problem(

@@ -413,6 +413,33 @@ def test_a_column_that_became_known_later_may_not_speak_earlier(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("doubt", "message"),
+    [
+        ("some deal has (cents > 0)", "looks through 'deal', a join that is not there"),
+        ("some client has (client.deal.cents > 0)", "client.deal.cents leads on from client"),
+        ("client.[signed on] before from", "clients.csv has no column 'signed on'"),
+    ],
+)
+def test_a_doubt_that_looks_where_nothing_is_is_told(doubt: str, message: str, tmp_path: Path) -> None:
+    mapping = f"""{MAPPING}
+    [tables.deals.doubts]
+    "odd" = "{doubt}"
+    [tables.deals.joins]
+    client = {{ table = "clients", on = {{ client = "id" }} }}
+    """
+
+    [problem] = mistakes(tmp_path, mapping)
+
+    assert (problem.key, problem.message) == ("tables.deals.doubts.odd", message)
+
+
+def test_looking_through_other_rows_is_for_doubts_only(tmp_path: Path) -> None:
+    mapping = MAPPING.replace('where = "count > 0"', 'where = "some deal has (deal.cents > 0)"')
+
+    assert "it is for doubts only" in [one.cure for one in mistakes(tmp_path, mapping)]
+
+
 def test_files_that_lack_something_are_told_together(tmp_path: Path) -> None:
     files = {"clients.csv": "id,name,name\n", "clicks.csv": "", "notes.csv": "a\n"}
     (tmp_path / "m.toml").write_text(dedent(MAPPING), "utf-8")

@@ -21,7 +21,7 @@ ROW = Cells(
         "cents": "1250", "stars": "5", "nothing": "", "word": "nine", "day": "2024-03-30", "minutes": "90",
         "order_id": "7", "[Order Date]": "2024-03-31 08:15", "account.since": "2024-03-31T09:00:00+02:00",
     },
-    {"paid": [{"amount": "0", "ended": ""}, {"amount": "20", "ended": "2024-03-31"}]},
+    {"paid": [{"amount": "0", "ended": ""}, {"amount": "20", "ended": "2024-03-31", "[Paid by]": "card"}]},
 )  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def test_an_empty_date_lies_neither_before_nor_after() -> None:
 def test_many_rows_are_looked_through_for_one_that_has_it_all() -> None:
     assert holds("some paid has (paid.amount > 0 and paid.ended after day)")
     assert not holds("some paid has (paid.amount > 0 and paid.ended is empty)")
+    assert holds("some paid has (paid.[Paid by] is 'card' and stars = 5)")
     assert holds("not some other has (other.amount > 0)")
 
 

@@ -29,7 +29,7 @@ class Cells(dict[str, str]):
     __slots__ = ("many",)
 
     def __init__(self, cells: Mapping[str, str], many: Mapping[str, Sequence[Mapping[str, str]]] | None = None) -> None:
-        """`many`: {join: rows}, for conditions that say "some … has"."""
+        """`many`: {join: rows by the keys of their own columns}, for conditions that say "some … has"."""
         super().__init__(cells)
         self.many = many or {}
 
@@ -342,7 +342,7 @@ class _Reader(lark.Transformer[Any, Any]):
 
         def some(cells: Cells) -> bool:
             return any(
-                holds(Cells({**cells, **{f"{name}.{_part(column)}": text for column, text in row.items()}}))
+                holds(Cells({**cells, **{f"{name}.{key}": text for key, text in row.items()}}, cells.many))
                 for row in cells.many.get(name, ())
             )
 
