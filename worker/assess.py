@@ -249,7 +249,5 @@ def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:
 def new_run(store: Store, kind: str, now: int) -> str:
     """Begin a run: what an undo takes back is named by it."""
     run_id = new_id("run")
-    store.run(
-        "insert into runs (id, kind, started_at) values (:id, :kind, :now)", {"id": run_id, "kind": kind, "now": now}
-    )
+    store.run(sql("house", "begin_run"), {"id": run_id, "kind": kind, "now": now})
     return run_id

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from worker.dispatch import journal
 from worker.lib.clock import iso, seconds
 from worker.lib.http import Failure
+from worker.lib.store import Store, sql
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
-
-_UNKNOWN: Final = "select id, target from effects where state = 'unknown' order by id"
-_FAILED: Final = (
-    "select lane, reason, count(*) as n from effects where state = 'failed' group by lane, reason order by n desc, lane"
-)
-_PARKED: Final = """
-select source, stream, error, count(*) as n from deliveries
-where parsed_at is null and attempts > 0
-group by source, stream, error order by n desc, source
-"""
-_DOUBTS: Final = "select count(*) as n from doubts where settled_at is null"
-_REFUSED: Final = "select name, n from counters where name >= 'refused:' and name < 'refused;' order by name"
-_UNHEARD: Final = "select name, n from counters where name >= 'unknown:' and name < 'unknown;' order by n desc, name"
 
 
 @dataclass
@@ -86,29 +73,28 @@ def _canary(workspace: Workspace, contact_id: str, report: Report) -> None:
 
 def _store(workspace: Workspace, report: Report) -> None:
     store = workspace.store
-    for row in store.rows(
-        "select source, stream, succeeded_at, failed_at, reason from cursors order by source, stream"
-    ):
+    for row in store.rows(sql("house", "pulls")):
         if row["failed_at"] is not None:
             since = iso(row["succeeded_at"]) if row["succeeded_at"] else "never"
             report.findings.append(f"{row['source']} {row['stream']}: {row['reason']} (last good pull: {since})")
         elif row["succeeded_at"] is not None:
             report.fine.append(f"{row['source']} {row['stream']}: pulled {iso(row['succeeded_at'])}")
-    for row in store.rows(_PARKED):
+    for row in store.rows(sql("house", "parked")):
         report.findings.append(
             f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read: {row['error']}"
         )
-    for row in store.rows(_UNKNOWN):
+    for row in store.rows(sql("house", "interrupted")):
         report.findings.append(f"a mail to {row['target']} was interrupted; did it arrive? ({row['id']})")
-    for row in store.rows(_FAILED):
+    for row in store.rows(sql("house", "given_up")):
         report.findings.append(f"{row['n']} effects to {row['lane']} were given up: {row['reason']}")
-    doubts = int(store.value(_DOUBTS))
+    doubts = int(store.value(sql("house", "doubts")))
     if doubts:
         report.findings.append(f"{doubts} matches are doubtful: the same address under another name")
-    report.fine += [
-        f"refused at the door: {row['name'].removeprefix('refused:')}, {row['n']} times" for row in store.rows(_REFUSED)
-    ]
-    report.fine += [
-        f"kept, of no known kind: {row['name'].removeprefix('unknown:')}, {row['n']} times"
-        for row in store.rows(_UNHEARD)
-    ]
+    report.fine += [f"refused at the door: {name}, {n} times" for name, n in _counted(store, "refused")]
+    report.fine += [f"kept, of no known kind: {name}, {n} times" for name, n in _counted(store, "unknown")]
+
+
+def _counted(store: Store, what: str) -> list[tuple[str, int]]:
+    """The counters of one family, most first: (name without the family, how often)."""
+    rows = store.rows(sql("house", "counters"), {"from": f"{what}:", "after": f"{what};"})
+    return [(row["name"].removeprefix(f"{what}:"), row["n"]) for row in rows]

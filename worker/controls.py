@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from worker.dispatch import journal
 from worker.lib.clock import iso, seconds
 from worker.lib.problems import Problem, Problems
-from worker.lib.store import Row, Store
+from worker.lib.store import Row, Store, sql
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
-
-_WAITING: Final = (
-    "select id, kind, target, play, due_at, payload from effects where state = 'waiting' order by due_at, id"
-)
-_RUNS: Final = """
-select j.run_id, min(j.at) as at, count(*) as entries,
-    cast(sum(case when j.undone_at is null then 0 else 1 end) as bigint) as undone
-from journal j where j.state = 'written'
-group by j.run_id order by at desc
-"""
-_SHOWN: Final = """
-select t.band, count(*) as n
-from standings t join customers c on c.id = t.customer_id
-where c.merged_into is null
-group by t.band order by t.band
-"""
 
 
 def waiting(store: Store) -> list[Row]:
     """The effects that would leave next, in words."""
-    return [{"id": row["id"], "due_at": iso(row["due_at"]), "what": _in_words(row)} for row in store.rows(_WAITING)]
+    rows = store.rows(sql("house", "waiting_effects"))
+    return [{"id": row["id"], "due_at": iso(row["due_at"]), "what": _in_words(row)} for row in rows]
 
 
 def _in_words(row: Row) -> str:
@@ -49,7 +34,7 @@ def mode_would(workspace: Workspace, to: str) -> list[str]:
     if to == "watch":
         return ["Nothing will leave any more; facts still come in, and scores are still made."]
     store = workspace.store
-    bands = ", ".join(f"{row['n']} {row['band']}" for row in store.rows(_SHOWN)) or "nobody yet"
+    bands = ", ".join(f"{row['n']} {row['band']}" for row in store.rows(sql("house", "bands_shown"))) or "nobody yet"
     lines = [f"From the next turn on, the standing of each customer is shown in {workspace.crm_source}: {bands}."]
     if workspace.crm is not None and not switch(store, f"canary:{workspace.crm_source}"):
         lines.append("Nothing is written there before one contact has been tried: keepwell check --canary CONTACT")
@@ -64,7 +49,7 @@ def set_mode(workspace: Workspace, to: str) -> None:
     with workspace.store.atomic():
         set_switch(workspace.store, "mode", to, seconds(workspace.clock))
         workspace.store.run(
-            "update effects set state = 'replaced', reason = :reason, finished_at = :now where state = 'waiting'",
+            sql("house", "let_go"),
             {"reason": f"the mode changed to {to}", "now": seconds(workspace.clock)},
         )
 
@@ -76,7 +61,7 @@ def set_paused(workspace: Workspace, paused: bool) -> None:
 
 def runs_that_wrote(store: Store) -> list[Row]:
     """The runs that wrote to a CRM, newest first."""
-    return [{**row, "at": iso(row["at"])} for row in store.rows(_RUNS)]
+    return [{**row, "at": iso(row["at"])} for row in store.rows(sql("house", "runs_that_wrote"))]
 
 
 def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
@@ -84,11 +69,7 @@ def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
 
     Raises Problems for a run that wrote nothing, or where the CRM is not set up.
     """
-    rows = workspace.store.rows(
-        "select contact_id, what, name, before, after, source from journal "
-        "where run_id = :run_id and state in ('written', 'intended') and undone_at is null order by id",
-        {"run_id": run_id},
-    )
+    rows = workspace.store.rows(sql("dispatch", "journal_of_run"), {"run_id": run_id})
     crm = workspace.crm
     if not rows:
         raise Problems([Problem(run_id, 0, "", "wrote nothing that still stands", "list the runs with: keepwell undo")])

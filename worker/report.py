@@ -17,31 +17,16 @@ from worker.scoring import measures, records
 from worker.scoring.score import assess
 from worker.workspace import Workspace
 
-_FACTS: Final = """
-select kind, label, cast(sum(n) as bigint) as n, count(distinct customer_id) as customers from rollup
-group by kind, label order by kind, label
-"""
-_CUSTOMERS: Final = """
-select id, name, time_zone from customers where merged_into is null and first_at <= :now order by id
-"""
-_FIND: Final = """
-select c.id from customers c where c.id = :word or c.name = :word
-union
-select i.customer_id from identities i where i.source = :source and i.external_id = :external_id
-union
-select p.customer_id from people p where p.email = :email
-"""
-_FIND_BY_BEGINNING: Final = """
-select id from customers where name >= :word and name < :after and merged_into is null order by name limit 5
-"""
-LABELS_SHOWN = 6
+LABELS_SHOWN: Final = 6
+"""Of one kind of fact, the commonest."""
 
 
 def facts(store: Store) -> list[Row]:
     """Every kind with how much of it there is: facts, customers and the commonest labels."""
     found: dict[str, list[Row]] = {}
-    for row in store.rows(_FACTS):
+    for row in store.rows(sql("house", "kinds_by_label")):
         found.setdefault(row["kind"], []).append(row)
+    customers = {row["kind"]: row["customers"] for row in store.rows(sql("house", "customers_by_kind"))}
     kinds = [*KINDS.values(), *(kind_named(name) for name in sorted(found.keys() - KINDS.keys()))]
     listed = []
     for kind in kinds:
@@ -51,15 +36,11 @@ def facts(store: Store) -> list[Row]:
             {
                 "kind": kind.name, "singular": kind.singular, "plural": kind.plural, "sentence": kind.sentence,
                 "unit": kind.unit, "facts": sum(row["n"] for row in rows),
-                "customers": _customers(store, kind.name) if rows else 0,
+                "customers": customers.get(kind.name, 0),
                 "labels": ", ".join(row["label"] for row in labels[:LABELS_SHOWN]),
             }
         )  # fmt: skip
     return listed
-
-
-def _customers(store: Store, kind: str) -> int:
-    return int(store.value("select count(distinct customer_id) as n from rollup where kind = :kind", {"kind": kind}))
 
 
 def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
@@ -74,7 +55,7 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
         except ValueError:
             raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
     gone = departed(store, now)
-    rows = [row for row in store.rows(_CUSTOMERS, {"now": now}) if row["id"] not in gone]
+    rows = [row for row in store.rows(sql("house", "customers_by"), {"now": now}) if row["id"] not in gone]
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
     readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock)))
     customers: list[Row] = []
@@ -107,9 +88,10 @@ def find_customer(store: Store, word: str, *, by_beginning: bool = True) -> str:
     """
     source, _, external_id = word.partition(":")
     binds = {"word": word, "source": source, "external_id": external_id, "email": word.strip().casefold()}
-    found = sorted({_kept(store, row["id"]) for row in store.rows(_FIND, binds)})
+    found = sorted({_kept(store, row["id"]) for row in store.rows(sql("house", "find"), binds)})
     if not found and by_beginning:
-        found = [row["id"] for row in store.rows(_FIND_BY_BEGINNING, {"word": word, "after": word + "\U0010ffff"})]
+        beginning = {"word": word, "after": word + "\U0010ffff"}
+        found = [row["id"] for row in store.rows(sql("house", "find_by_beginning"), beginning)]
     if len(found) != 1:
         cure = f"say which by its id: {', '.join(found[:5])}" if found else "try an id, a name, an address or keap:123"
         raise Problems([Problem("customer", 0, "", f"{word!r} is {len(found) or 'no'} customers", cure)])
@@ -118,8 +100,8 @@ def find_customer(store: Store, word: str, *, by_beginning: bool = True) -> str:
 
 def _kept(store: Store, customer_id: str) -> str:
     """The customer that this one was merged into, or itself."""
-    while into := store.value("select merged_into from customers where id = :id", {"id": customer_id}):
-        customer_id = str(into)
+    while (row := store.row(sql("house", "customer"), {"id": customer_id})) and row["merged_into"]:
+        customer_id = row["merged_into"]
     return customer_id
 
 
@@ -131,7 +113,7 @@ def explain(workspace: Workspace, word: str) -> dict[str, Any]:
         cure = "score everybody with: keepwell run"
         raise Problems([Problem("customer", 0, "", f"{word!r} has no score yet", cure)])
     standing = records.standings(workspace.store, [customer_id])[customer_id]
-    row = workspace.store.row("select name, owner from customers where id = :id", {"id": customer_id}) or {}
+    row = workspace.store.row(sql("house", "customer"), {"id": customer_id}) or {}
     return {
         "customer_id": customer_id,
         "name": row.get("name", ""),

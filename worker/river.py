@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 
 from worker.assess import Assessed, Terms, assess_due, new_run
 from worker.dispatch import alerts, mail, outbox
 from worker.dispatch.writeback import Written, write_waiting
-from worker.intake import inbox
+from worker.intake import inbox, mirror
 from worker.intake.pull import pull
 from worker.lib.clock import seconds
 from worker.lib.http import Failure
+from worker.lib.store import sql
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
 
@@ -48,10 +50,7 @@ def turn(
     if dispatch and workspace.mode == "live" and not workspace.paused and not done.silent:
         _dispatch(workspace, done)
     summary = json.dumps(asdict(done), default=str, sort_keys=True)
-    store.run(
-        "update runs set finished_at = :now, summary = :summary where id = :id",
-        {"id": done.run_id, "now": seconds(clock), "summary": summary},
-    )
+    store.run(sql("house", "end_run"), {"id": done.run_id, "now": seconds(clock), "summary": summary})
     return done
 
 
@@ -97,7 +96,7 @@ def _dispatch(workspace: Workspace, done: Turn) -> None:
     mailer, alerter = workspace.mailer, workspace.alerter
     outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
     if alerter is not None:  # first: a person can act while the rest is on its way
-        done.alerts = alerts.send_waiting(store, alerter, clock)
+        done.alerts = alerts.send_waiting(store, alerter, clock, stop=lambda: workspace.paused)
     try:
         _write_back(workspace, done)
     except Failure as failure:
@@ -106,7 +105,24 @@ def _dispatch(workspace: Workspace, done: Turn) -> None:
         done.mails = mail.send_waiting(
             store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
             time_zone=workspace.time_zone, sign=workspace.sign,
+            reread=lambda addresses: _reread(workspace, addresses, done),
         )  # fmt: skip
+
+
+def _reread(workspace: Workspace, addresses: Collection[str], done: Turn) -> bool:
+    """Take in what the CRM says of these addresses now; False where it cannot be asked, and so nobody knows."""
+    crm, source = workspace.crm, workspace.crm_source
+    if crm is None:
+        done.troubles[f"{source} opt-in"] = "the CRM is not set up, so nobody can know who wants mail; the mails wait"
+        return False
+    asked = mirror.contacts_at(workspace.store, source, addresses)
+    try:
+        contacts = crm.read(asked)
+    except Failure as failure:
+        done.troubles[f"{source} opt-in"] = f"{failure}; the mails wait"
+        return False
+    mirror.take_consent(workspace.store, source, asked, contacts, seconds(workspace.clock))
+    return True
 
 
 def _write_back(workspace: Workspace, done: Turn) -> None:

@@ -15,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from worker.lib.clock import seconds, zone
 from worker.lib.lease import Lease
+from worker.lib.store import sql
 from worker.river import Turn, turn
 from worker.workspace import Workspace
 
@@ -22,12 +23,6 @@ log = logging.getLogger(__name__)
 
 LISTENS_EVERY: Final = 2.0
 """Seconds between two looks for deliveries that came in through another process."""
-
-_WAITING: Final = """
-select 1 as waiting from deliveries where parsed_at is null and attempts = 0
-union all select 1 from dirty where urgent = 1
-limit 1
-"""
 
 
 class Wheel:
@@ -74,7 +69,7 @@ class Wheel:
             self._wake.clear()
             if not self._over.is_set():
                 try:
-                    waiting = self._workspace.store.value(_WAITING)
+                    waiting = self._workspace.store.value(sql("house", "work_waits"))
                 except Exception:
                     log.exception("the database could not be asked for what waits")
                     continue

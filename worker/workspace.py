@@ -145,7 +145,7 @@ class Workspace:
 
     def sources(self, now: int) -> Sources:
         """Which kinds of fact can be known at all, and which not at the moment because their source is quiet."""
-        connected: set[str] = {row["kind"] for row in self.store.rows("select distinct kind from rollup")}
+        connected: set[str] = {row["kind"] for row in self.store.rows(sql("house", "kinds_heard"))}
         well: set[str] = set()
         quiet: set[str] = set()
         limit = max(QUIET_AFTER, 4 * self.config.schedule.pull_every)
@@ -178,10 +178,7 @@ class Workspace:
     def _signer(self) -> URLSafeSerializer:
         key = switch(self.store, "signing_key")
         if not key:
-            self.store.run(
-                "insert into switches (name, value, at) values ('signing_key', :key, 0) on conflict (name) do nothing",
-                {"key": secrets.token_hex(32)},
-            )
+            self.store.run(sql("house", "set_once"), {"name": "signing_key", "value": secrets.token_hex(32)})
             key = switch(self.store, "signing_key")
         return URLSafeSerializer(key, salt="unsubscribe")
 
