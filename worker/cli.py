@@ -445,6 +445,7 @@ def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port:
     """Show the whole river with no account anywhere: pretend vendors on loopback, twelve weeks in a minute."""
     from worker.sandbox.demo import Demo
 
+    logging.getLogger().setLevel(logging.ERROR)  # the mailbox tells every word of SMTP
     sys.exit(Demo(weeks=weeks, customers=customers, seed=seed, port=port).show(once=once, as_json=as_json))
 
 

@@ -13,7 +13,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from typing import Any, Final
 
 import click
 import requests
-from waitress.server import create_server
 
 from worker import check, controls, setup
 from worker.app import create_app
@@ -33,6 +31,7 @@ from worker.plays.records import main_contact, set_switch
 from worker.river import Turn, turn
 from worker.sandbox.servers.base import Faults, PretendVendor
 from worker.sandbox.servers.keap import PretendKeap
+from worker.sandbox.servers.loopback import Loopback
 from worker.sandbox.servers.mailbox import Mailbox
 from worker.sandbox.servers.slack import PretendSlack
 from worker.sandbox.servers.stripe import PretendStripe
@@ -106,14 +105,14 @@ class Demo:
             PretendKeap(self._clock, Faults(seed + 1, FAULTY), key=f"KeapAK-{secrets.token_hex(16)}"),
             PretendStripe(self._clock, Faults(seed + 2, FAULTY), key=f"rk_test_{secrets.token_hex(16)}"),
             PretendZendesk(self._clock, Faults(seed + 3, FAULTY)),
-            PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12)),
-            Mailbox(self._clock),
         )
+        self._slack = PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12))
+        self._mailbox = Mailbox(self._clock)
         self._world = World(self._servers, self._clock, customers=customers, seed=seed)
 
     @property
     def _vendors(self) -> list[PretendVendor]:
-        return [self._servers.keap, self._servers.stripe, self._servers.zendesk, self._servers.slack]
+        return [self._servers.keap, self._servers.stripe, self._servers.zendesk, self._slack]
 
     def show(self, *, once: bool, as_json: bool) -> int:
         """Run it and tell what came of it; unless `once`, go on serving the dashboard. Gives the exit code."""
@@ -139,8 +138,8 @@ class Demo:
             for vendor in self._vendors:
                 vendor.start()
                 stack.callback(vendor.stop)
-            self._servers.mailbox.start()
-            stack.callback(self._servers.mailbox.stop)
+            self._mailbox.start()
+            stack.callback(self._mailbox.stop)
             _say(
                 quiet,
                 f"Keap, Stripe, Zendesk, Slack and a mailbox listen on loopback; {self._customers} customers move in.",
@@ -150,10 +149,7 @@ class Demo:
             stack.callback(workspace.close)
             app = create_app(workspace)
             stack.callback(app.extensions["receiver"].close)
-            server = create_server(app, sockets=[self._socket], threads=8)
-            thread = threading.Thread(target=server.run, name="keepwell-web", daemon=True)
-            thread.start()
-            stack.callback(_stop, server, thread)
+            stack.callback(Loopback(app, "keepwell-web", listening=self._socket, threads=8).stop)
             session = stack.enter_context(requests.Session())
             session.trust_env = False
             session.headers["X-API-Key"] = auth.create_key(workspace.store, "product", int(self._clock.now()))
@@ -171,14 +167,14 @@ class Demo:
             "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
             "ZENDESK_TOKEN": servers.zendesk.token,
             "ZENDESK_WEBHOOK_SECRET": secrets.token_hex(16),
-            "SLACK_URL": servers.slack.webhook_url,
+            "SLACK_URL": self._slack.webhook_url,
         }
 
     def _workspace(self, folder: Path, environ: dict[str, str]) -> Workspace:
         servers = self._servers
         text = _CONFIG.format(
             port=self._port, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
-            zendesk=servers.zendesk.base_url, smtp=servers.mailbox.port,
+            zendesk=servers.zendesk.base_url, smtp=self._mailbox.port,
         )  # fmt: skip
         (folder / "config.toml").write_text(text, "utf-8")
         setup.migrate(folder, environ)
@@ -194,7 +190,8 @@ class Demo:
         servers.stripe.hook_to(f"{door}/stripe", environ["STRIPE_WEBHOOK_SECRET"])
         servers.zendesk.hook_to(f"{door}/zendesk", environ["ZENDESK_WEBHOOK_SECRET"])
         for event in ("contact.edit", "contact.delete"):
-            servers.keap.subscribe(event, f"{door}/keap/{environ['KEAP_HOOK_SECRET']}")
+            subscription = servers.keap.subscribe(event, f"{door}/keap/{environ['KEAP_HOOK_SECRET']}")
+            servers.keap.shake_hands(subscription)
 
     # -- living -------------------------------------------------------------------------------------------------------
 
@@ -251,7 +248,7 @@ class Demo:
 
     def _result(self, workspace: Workspace) -> dict[str, Any]:
         """What came of it: the vendors' records, and facts and changes from our store."""
-        keap, mailbox, store = self._servers.keap, self._servers.mailbox, workspace.store
+        keap, mailbox, store = self._servers.keap, self._mailbox, workspace.store
         tags = {name: band for band, name in workspace.config.crm.tags.items()}
         score_label = workspace.config.crm.fields["score"]
         bands = Counter(dict.fromkeys(workspace.config.crm.tags, 0))
@@ -280,7 +277,7 @@ class Demo:
                 "duplicates": mailbox.duplicates(),
                 "distinct_texts": len({_without_names(mail.text) for mail in mailbox.messages}),
             },
-            "alerts": len(self._servers.slack.messages),
+            "alerts": len(self._slack.messages),
             "webhooks": {
                 "sent": sum(vendor.hooks_sent for vendor in self._vendors),
                 "accepted": sum(vendor.hooks_accepted for vendor in self._vendors),
@@ -366,10 +363,3 @@ def _listen(port: int) -> socket.socket:
 def _say(quiet: bool, line: str) -> None:
     if not quiet:
         click.echo(line)
-
-
-def _stop(server: Any, thread: threading.Thread) -> None:
-    server.close()
-    server.pull_trigger()
-    thread.join(timeout=5)
-    server.task_dispatcher.shutdown()

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from worker.lib.clock import DAY, HOUR, Clock, iso, seconds
 from worker.sandbox.population import COURSE, COURSE_LASTS, OPTED_OUT, PLANS, Customer, draw
-from worker.sandbox.servers.base import PretendVendor
 from worker.sandbox.servers.keap import PretendKeap
 from worker.sandbox.servers.stripe import PretendStripe
 from worker.sandbox.servers.zendesk import PretendZendesk
@@ -64,13 +63,11 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The pretend services. The world lives in the first three; the demo reads the other two."""
+    """The pretend services that the world lives in."""
 
     keap: PretendKeap
     stripe: PretendStripe
     zendesk: PretendZendesk
-    slack: PretendVendor | None = None
-    mailbox: Any = None
 
 
 class World:

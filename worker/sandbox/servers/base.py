@@ -15,10 +15,9 @@ from typing import Any, Final
 
 import requests
 from flask import Flask, Response, g, request
-from waitress import wasyncore
-from waitress.server import create_server
 
 from worker.lib.clock import Clock, seconds
+from worker.sandbox.servers.loopback import Loopback
 
 FAULTS: Final = ("429_with_retry_after", "429_bare", "500", "html", "half_body")
 """What a vendor may do to a call; which of them a server knows how to do is its own affair."""
@@ -112,32 +111,22 @@ class PretendVendor:
         self._waiting: list[Hook] = []
         self._session = requests.Session()
         self._session.trust_env = False
-        self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._server: Loopback | None = None
         self.base_url = ""
 
     # -- serving ----------------------------------------------------------------------------------------------------
 
     def start(self) -> str:
         """Listen on a free loopback port; gives the base URL."""
-        self._server = create_server(self.app, host="127.0.0.1", port=0, threads=4, channel_timeout=600)
-        self.base_url = f"http://127.0.0.1:{self._server.effective_port}"
-        self._thread = threading.Thread(target=self._server.run, name=f"sandbox-{self.name}", daemon=True)
-        self._thread.start()
+        self._server = Loopback(self.app, f"sandbox-{self.name}")
+        self.base_url = self._server.url
         return self.base_url
 
     def stop(self) -> None:
         """Stop listening and let go of every connection."""
-        server, thread = self._server, self._thread
-        if server is not None and thread is not None:
-            # Closed in the loop's own thread: it must never wait on a socket that another thread has closed. The lock
-            # keeps a loop that is awake already from closing the trigger before it has been pulled.
-            with server.trigger.lock:
-                server.trigger.thunks.append(lambda: wasyncore.close_all(server._map, ignore_all=True))
-                server.trigger._physical_pull()
-            thread.join(timeout=5)
-            server.task_dispatcher.shutdown()
-        self._server = self._thread = None
+        if self._server is not None:
+            self._server.stop()
+        self._server = None
         self._session.close()
 
     @property
