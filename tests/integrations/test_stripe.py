@@ -647,6 +647,9 @@ def test_an_event_of_the_other_mode_is_accepted_and_makes_no_facts(mode: bool, k
     parsed = parse(Delivery("dlv_1", "stripe", "webhook", "evt_1", body.decode(), START), key)
     assert not parsed.sightings
     assert "makes no facts" in parsed.refused[0][1]
+    for only in ({**one, "data": {"object": gone()}}, {**one, "livemode": not mode}):
+        half = parse(Delivery("dlv_1", "stripe", "webhook", "evt_1", json.dumps(only), START), key)
+        assert not half.sightings
 
 
 def test_one_record_that_cannot_be_read_does_not_take_its_page_with_it() -> None:
