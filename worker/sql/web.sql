@@ -72,6 +72,10 @@ select c.id, c.name, c.owner, c.time_zone, t.band, t.since, t.waiting, t.assesse
         select p.email from people p join identities i on i.id = p.identity_id
         where p.customer_id = c.id and i.gone_at is null and p.email <> ''
         order by case p.role when 'main' then 0 else 1 end, p.at desc, p.email limit 1
+    ), (
+        select i.external_id from identities i
+        where i.customer_id = c.id and i.source = 'email' and i.gone_at is null
+        order by i.at, i.external_id limit 1
     ), '') as email
 from customers c
 left join standings t on t.customer_id = c.id
@@ -105,7 +109,12 @@ order by c.name, c.id
 limit :most
 
 -- name: listed_changes: newest first; a page goes on after (at, id)
-select g.id, g.customer_id, g.at, g.old_band, g.new_band, g.why, g.version, c.name, s.score
+select g.id, g.customer_id, g.at, g.old_band, g.new_band, g.why, g.version, c.name, s.score,
+    coalesce((
+        select p.email from people p join identities i on i.id = p.identity_id
+        where p.customer_id = c.id and i.gone_at is null and p.email <> ''
+        order by case p.role when 'main' then 0 else 1 end, p.at desc, p.email limit 1
+    ), '') as email
 from changes g
 join customers c on c.id = g.customer_id
 join scores s on s.id = g.score_id
@@ -129,9 +138,9 @@ where finished_at > :since and state in ('done', 'failed', 'unknown')
 group by kind, state, play order by kind, n desc, play, state
 
 -- name: refused_since
-select rule, reason, count(*) as n from refusals
+select rule, min(reason) as reason, count(*) as n from refusals
 where at > :since
-group by rule, reason order by n desc, rule, reason
+group by rule order by count(*) desc, rule
 
 -- name: waiting_effects
 select count(*) as n from effects where state = 'waiting'

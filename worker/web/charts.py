@@ -14,6 +14,7 @@ from pygal.style import Style
 from worker.lib.clock import zone
 from worker.scoring.card import Card
 from worker.scoring.records import Score
+from worker.web.words import look
 
 # pygal's import hook finds its own map plug-ins, which we do not use. It is of the kind that Python 3.11 gives an
 # ImportWarning for at every later import, and Python 3.12 does not know any more.
@@ -28,6 +29,8 @@ _STYLE: Final = Style(
     colors=("#0072B2",), opacity="1", opacity_hover="1", transition="0s",
 )  # fmt: skip
 
+_THICK: Final = "inline:.series .line { stroke-width: 3px; stroke-opacity: 1 }"
+
 
 def score_chart(card: Card, history: Sequence[Score], now: int, time_zone: str) -> str:
     """The score from the first that was kept until now, with a line where each band begins. Gaps are unknown scores."""
@@ -36,7 +39,7 @@ def score_chart(card: Card, history: Sequence[Score], now: int, time_zone: str) 
         points.append((max(_local(now, time_zone), points[-1][0]), points[-1][1]))  # the last one stands until now
     chart: Any = pygal.DateTimeLine(
         width=WIDTH, height=HEIGHT, js=[], no_prefix=True, disable_xml_declaration=True, style=_STYLE, title=None,
-        show_legend=False, range=(0, 100), stroke_style={"width": 3}, show_dots=len(points) <= _FEW, dots_size=3,
+        show_legend=False, range=(0, 100), css=("file://style.css", "file://graph.css", _THICK), show_dots=len(points) <= _FEW, dots_size=3,
         margin=8, include_x_axis=True, x_labels=_days(points), no_data_text="No score yet", x_label_rotation=0,
         truncate_label=-1, x_value_formatter=lambda moment: f"{moment.day} {moment:%b}",
     )  # fmt: skip
@@ -50,7 +53,7 @@ def score_chart(card: Card, history: Sequence[Score], now: int, time_zone: str) 
 
 def _edges(card: Card) -> list[dict[str, Any]]:
     return [
-        {"value": float(band.edge), "label": f"{band.name} {band.edge.normalize():f}"}
+        {"value": float(band.edge), "label": f"{look(band.name).label} from {band.edge.normalize():f}"}
         for band in card.bands
         if 0 < band.edge < Decimal(100)
     ]

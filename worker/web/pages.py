@@ -81,7 +81,9 @@ def furnish(app: Flask, workspace: Workspace) -> None:
     def time_of_day(moment: int) -> str:
         return words.time_of_day(moment, workspace.time_zone, seconds(workspace.clock))
 
-    app.jinja_env.filters.update(day=day, time_of_day=time_of_day, iso=iso, look=words.look)
+    app.jinja_env.filters.update(
+        day=day, time_of_day=time_of_day, iso=iso, look=words.look, upper_first=words.upper_first
+    )
 
     @app.context_processor
     def everywhere() -> dict[str, Any]:
@@ -118,7 +120,10 @@ def overview_of(workspace: Workspace, now: int) -> dict[str, Any]:
         "at_risk": at_risk,
         "more": more,
         "deeds": _deeds(store.rows(sql("web", "done_since"), {"since": since})),
-        "refusals": store.rows(sql("web", "refused_since"), {"since": since}),
+        "refusals": [
+            {**row, "words": words.RULES.get(row["rule"], row["reason"])}
+            for row in store.rows(sql("web", "refused_since"), {"since": since})
+        ],
         "waiting": store.value(sql("web", "waiting_effects")),
         "troubles": _troubles(workspace, now),
         "last_turn": store.value(sql("web", "last_turn")),
@@ -130,7 +135,7 @@ def _changes(workspace: Workspace) -> list[Row]:
     return workspace.store.rows(sql("web", "listed_changes"), binds)
 
 
-_DEEDS: Final = {"standing": "standings shown in the CRM", "mail": "mails sent", "alert": "alerts to the team"}
+_DEEDS: Final = {"mail": "mails sent", "alert": "alerts to the team", "standing": "standings shown in the CRM"}
 
 
 def _deeds(rows: list[Row]) -> list[dict[str, Any]]:
@@ -207,7 +212,11 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
     score = records.score_of(workspace, customer_id)
     standing = scoring.standings(store, [customer_id]).get(customer_id)
     current = score is not None and score.version == card.version
-    effects = store.rows(sql("web", "effects"), {"id": customer_id, "most": EFFECTS_SHOWN})
+    binds = {"id": customer_id, "most": EFFECTS_SHOWN}
+    effects = [
+        {**row, "words": words.effect_in_words(row), "done": words.DONE[row["state"]]}
+        for row in store.rows(sql("web", "effects"), binds)
+    ]
     return {
         "customer": shown,
         "score": score,
@@ -222,8 +231,9 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
             for row in store.rows(sql("web", "identities"), {"id": customer_id})
         ],
         "changes": list(reversed(scoring.changes_of(store, customer_id))),
-        "effects": [{**row, "words": words.effect_in_words(row), "done": words.DONE[row["state"]]} for row in effects],
-        "refusals": store.rows(sql("web", "refusals"), {"id": customer_id, "most": EFFECTS_SHOWN}),
+        "effects": [row for row in effects if row["kind"] != "standing"],
+        "shown": [row for row in effects if row["kind"] == "standing"],
+        "refusals": store.rows(sql("web", "refusals"), binds),
         "facts": _facts(workspace, customer_id, now),
         "recent_days": RECENT_DAYS,
         "chart_width": WIDTH,
@@ -271,6 +281,6 @@ def _facts(workspace: Workspace, customer_id: str, now: int) -> list[dict[str, A
             last = store.row(sql("web", "last_reading"), {"id": customer_id, "kind": kind.name, "today": today})
             value = f"{number_words(last['last_value'])} ({kind.unit})" if last else ""
         else:
-            value = f"{row['n']} times"
+            value = "once" if row["n"] == 1 else f"{row['n']} times"
         found.append({"kind": kind.plural, "sentence": kind.sentence, "value": value, "last_at": row["last_at"]})
     return found

@@ -121,6 +121,7 @@ def _change(workspace: Workspace, row: Row) -> dict[str, Any]:
         "id": row["id"],
         "customer_id": row["customer_id"],
         "name": row["name"],
+        "email": row["email"],
         "old_band": row["old_band"],
         "old_band_label": words.look(row["old_band"]).label,
         "new_band": row["new_band"],

@@ -51,6 +51,18 @@ DONE: Final = {
 }
 """The states of an effect."""
 
+RULES: Final = {
+    "switch": "the workspace let nothing leave",
+    "expiry": "it was no longer worth sending",
+    "customer": "no longer a customer",
+    "unsubscribed": "the address wants no more mail",
+    "consent": "no opt-in is recorded for the address, or it speaks against mail",
+    "trouble": "an urgent ticket or a dispute is open",
+    "frequency": "another mail had just gone there",
+    "cool-down": "the play had acted there not long ago",
+}
+"""Why something was not done, by the rule that said so; of the others, the reason itself is told."""
+
 VIA: Final = {"first": "the first sight", "link": "a declared link", "name": "the name", "email": "the same address"}
 """How we know whose an identity is."""
 
@@ -64,6 +76,11 @@ def effect_in_words(row: Row) -> str:
     if row["kind"] == "mail":
         return f"mail “{row['subject'] or payload['template'].replace('-', ' ')}” to {row['target']}"
     return f"told the team: {payload['title']}"
+
+
+def upper_first(text: str) -> str:
+    """The beginning of a sentence; the rest, names and abbreviations among it, stays."""
+    return text[:1].upper() + text[1:]
 
 
 def score_in_words(score: Decimal | None) -> str:
