@@ -24,7 +24,10 @@ from worker.scoring.scorecard import load
 
 RECIPES = folder("recipes") / "scorecards"
 STARTER = load((RECIPES / "starter.toml").read_text("utf-8"))
-WELL = {"active_days": 12, "usage_trend": 1, "unpaid_invoices": 0, "last_nps": 10, "open_tickets": 0}
+WELL = {
+    "active_days": 12, "usage_trend": 1, "unpaid_invoices": 0, "last_nps": 10, "open_tickets": 0,
+    "planned_cancellations": 0,
+}  # fmt: skip
 
 
 def judged(**case: Any) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def test_a_case_of_values_gives_the_whole_line() -> None:
             "active_days": {"value": 3, "state": "value", "points": 25},
             "last_nps": {"value": None, "state": "never", "points": None},
             "open_tickets": {"value": 0, "state": "value", "points": 100},
+            "planned_cancellations": {"value": 0, "state": "value", "points": None},
             "unpaid_invoices": {"value": 0, "state": "value", "points": 100},
             "usage_trend": {"value": 1, "state": "value", "points": 100},
         },

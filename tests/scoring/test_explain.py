@@ -18,21 +18,22 @@ from worker.scoring.scorecard import load
 STARTER = load((folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8"))
 
 DRIFTING = {
-    "active_days": Reading("value", Decimal(2)),
+    "active_days": Reading("value", Decimal(4)),
     "usage_trend": Reading("value", Decimal("0.41666")),
     "unpaid_invoices": Reading("value", Decimal(1)),
     "last_nps": Reading("value", Decimal(4), day=20_470),
     "open_tickets": Reading("value", Decimal(0)),
+    "planned_cancellations": Reading("value", Decimal(0)),
 }
 
 
 def test_each_driver_names_value_full_marks_and_cost() -> None:
     assert explain(STARTER, assess(STARTER, DRIFTING)) == [
-        "red, score 30.2",
+        "red, score 34.3",
         "an invoice is unpaid",
         "usage at 42% of their own normal; 85% and up is full marks; costs 25 points",
-        "active on 2 of the last 30 days; 12 is full marks; costs 21 points",
         "unpaid invoices: 1; 0 is full marks; costs 18 points",
+        "active on 4 of the last 30 days; 12 is full marks; costs 17 points",
         "answered 4 of 10 on 2026-01-17; 10 is full marks; costs 6 points",
     ]
 
@@ -41,7 +42,7 @@ def test_the_standing_and_what_is_not_known_are_told() -> None:
     readings = {**DRIFTING, "usage_trend": Reading("never", current=Decimal(1)), "last_nps": Reading("never")}
     found = explain(STARTER, assess(STARTER, readings), Standing("green", 5, "yellow", 10))
 
-    assert found[0] == "green, score 40.3; turning yellow if it stays so"
+    assert found[0] == "green, score 48.7; turning yellow if it stays so"
     assert found[1] == "65% of what counts is known"
     assert found[-2:] == [
         "not counted: last nps: never seen",
@@ -69,7 +70,9 @@ def test_each_state_has_its_words(reading: Reading, words: str) -> None:
 def test_the_reason_fits_a_crm_field_and_begins_with_the_weightiest() -> None:
     found = reason(STARTER, assess(STARTER, DRIFTING))
 
-    assert found.startswith("an invoice is unpaid; usage at 42% of their own normal (-25); active on 2")
+    assert found.startswith(
+        "an invoice is unpaid; usage at 42% of their own normal (-25); unpaid invoices: 1 (-18); active on 4"
+    )
     assert len(found) <= 250
 
 
@@ -95,7 +98,7 @@ def test_a_single_overlong_reason_is_cut() -> None:
 
 def test_when_all_is_well_the_reason_says_so() -> None:
     best = {name: Reading("value", Decimal(12)) for name in STARTER.measures}
-    best |= {"unpaid_invoices": Reading("value", Decimal(0)), "open_tickets": Reading("value", Decimal(0))}
+    best |= dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), Reading("value", Decimal(0)))
 
     assert reason(STARTER, assess(STARTER, best)) == "nothing costs points"
 
