@@ -140,6 +140,9 @@ class ConsoleMailer:
             self.paper.put("mail", letter.to, letter.subject)
         return letter.message_id
 
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
 
 class ConsoleAlerter:
     """Where the team reads: the role `worker.integration.Alerter`."""

@@ -187,6 +187,9 @@ class Mailer(Protocol):
         Raises Retry (surely not sent), GiveUp (will never be), or Unsure (nobody can know).
         """
 
+    def close(self) -> None:
+        """Let go of the channel until the next letter."""
+
 
 class Alerter(Protocol):
     """A place where the team reads."""

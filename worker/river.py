@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from worker.assess import Assessed, Terms, assess_due, new_run
@@ -102,11 +103,12 @@ def _dispatch(workspace: Workspace, done: Turn) -> None:
     except Failure as failure:
         done.troubles[f"{workspace.crm_source} write-back"] = str(failure)
     if mailer is not None:
-        done.mails = mail.send_waiting(
-            store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
-            time_zone=workspace.time_zone, sign=workspace.sign,
-            reread=lambda addresses: _reread(workspace, addresses, done),
-        )  # fmt: skip
+        with closing(mailer):
+            done.mails = mail.send_waiting(
+                store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
+                time_zone=workspace.time_zone, sign=workspace.sign,
+                reread=lambda addresses: _reread(workspace, addresses, done),
+            )  # fmt: skip
 
 
 def _reread(workspace: Workspace, addresses: Collection[str], done: Turn) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from worker.dispatch import outbox
@@ -12,10 +13,14 @@ from worker.lib.http import Failure, GiveUp, Retry
 from worker.lib.store import Store
 
 
-def send_waiting(store: Store, alerter: Alerter, clock: Clock) -> dict[str, int]:
-    """Empty the alert lane; gives counts by outcome. One that may have been posted already says so."""
+def send_waiting(store: Store, alerter: Alerter, clock: Clock, *, stop: Callable[[], bool]) -> dict[str, int]:
+    """Empty the alert lane; gives counts by outcome. One that may have been posted already says so.
+
+    `stop` is asked before each: whether everything outward has been paused meanwhile. One that the place cannot take now
+    ends the turn of all: the next would wait for the same, and keep the CRM and the mails waiting.
+    """
     outcomes: dict[str, int] = {}
-    while (queued := outbox.claim(store, Lane.ALERT, seconds(clock))) is not None:
+    while not outcomes.get("later") and not stop() and (queued := outbox.claim(store, Lane.ALERT, seconds(clock))):
         outcome = _send(store, alerter, clock, queued)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     return outcomes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -38,6 +38,8 @@ from worker.plays import records as plays
 from worker.plays.rules import Refusal
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False})
+AT_ONCE: Final = 50
+"""Mails for which the CRM is read once: so few that they have left before what it said is old."""
 _TOKEN: Final = re.compile(r"kwv[0-9a-f]{8}x\d+z")
 ALWAYS: Final = frozenset({"first_name", "sender_name", "business"})
 """Values that every mail has, beside the evidence."""
@@ -255,15 +257,23 @@ def send_waiting(
     *,
     time_zone: str,
     sign: Callable[[str], str],
+    reread: Callable[[Collection[str]], bool],
 ) -> dict[str, int]:
     """Empty the mail lane as far as it may be: each mail is asked about again, then sent; gives counts by outcome.
 
-    `sign` makes the token of the unsubscribe address from an effect's id.
+    `sign` makes the token of the unsubscribe address from an effect's id. `reread` is given the addresses of some mails
+    before they leave, and takes in what the CRM says of them now: an opt-out moves no date there, so no pull brings it.
+    Where it gives False, nobody knows, and the mails wait.
     """
     outcomes: dict[str, int] = {}
-    while (queued := outbox.claim(store, Lane.MAIL, seconds(clock))) is not None:
-        outcome = _send(store, mailer, templates, sender, rules, clock, queued, time_zone=time_zone, sign=sign)
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    while waiting := outbox.due(store, Lane.MAIL, seconds(clock), AT_ONCE):
+        if not reread(frozenset(waiting.values())):
+            break
+        for effect_id in waiting:
+            queued = outbox.claim_this(store, effect_id, seconds(clock))
+            if queued is not None:
+                outcome = _send(store, mailer, templates, sender, rules, clock, queued, time_zone=time_zone, sign=sign)
+                outcomes[outcome] = outcomes.get(outcome, 0) + 1
     return outcomes
 
 
@@ -273,10 +283,9 @@ def _send(
 ) -> str:  # fmt: skip
     mail, now = queued.effect, seconds(clock)
     assert isinstance(mail, Mail)
-    case = plays.case(store, mail, now, time_zone=time_zone, effect_id=queued.id)
-    verdict = arbiter.ask(case, rules)
+    verdict = _asked(store, mail, rules, now, time_zone, queued.id)
     if isinstance(verdict, arbiter.Wait):
-        outbox.postpone(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
+        outbox.hold(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
         return "waiting"
     if isinstance(verdict, arbiter.Refuse):
         with store.atomic():
@@ -311,6 +320,14 @@ def _send(
             },
         )  # fmt: skip
     return "sent"
+
+
+def _asked(store: Store, mail: Mail, rules: arbiter.Rules, now: int, time_zone: str, effect_id: str) -> arbiter.Verdict:
+    try:
+        case = plays.case(store, mail, now, time_zone=time_zone, effect_id=effect_id)
+    except (LookupError, TypeError, ValueError) as error:  # a time zone that is none, say
+        return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
+    return arbiter.ask(case, rules)
 
 
 def _failed(store: Store, queued: outbox.Queued, failure: Failure, now: int) -> str:

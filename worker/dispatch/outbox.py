@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 from worker.effects import Alert, Effect, Lane, Mail, Standing
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 
 MOST_ATTEMPTS: Final = 8
+LONGEST_WAIT: Final = 7 * 86_400
+"""Seconds; a vendor that asks to be left alone for longer is asked again after that."""
 STRANDED_AFTER: Final = 900
 """Seconds after which a row found in `sending` belongs to nobody any more: longer than any client's time-out."""
 
@@ -73,20 +75,48 @@ def shown(store: Store, contact_id: str) -> Standing | None:
 
 def claim(store: Store, lane: Lane, now: int) -> Queued | None:
     """Take the next effect of a lane; committed before it is tried, so that a crash cannot try it twice unseen."""
-    row = store.row(sql("dispatch", "claim"), {"lane": lane.value, "now": now})
-    return _queued(row) if row else None
+    while (row := store.row(sql("dispatch", "claim"), {"lane": lane.value, "now": now})) is not None:
+        queued = _queued(store, row, now)
+        if queued is not None:
+            return queued
+    return None
+
+
+def claim_this(store: Store, effect_id: str, now: int) -> Queued | None:
+    """Take one effect; None where somebody else has taken it, or it is not due any more."""
+    row = store.row(sql("dispatch", "claim_this"), {"id": effect_id, "now": now})
+    return _queued(store, row, now) if row else None
 
 
 def claim_all(store: Store, lane: Lane, now: int, most: int) -> list[Queued]:
-    """Take up to `most` effects of a lane at once."""
-    rows = store.rows(sql("dispatch", "claim_all"), {"lane": lane.value, "now": now, "most": most})
-    return [_queued(row) for row in sorted(rows, key=lambda row: str(row["id"]))]
+    """Take up to `most` effects of a lane at once, in the order in which they were put."""
+    while rows := store.rows(sql("dispatch", "claim_all"), {"lane": lane.value, "now": now, "most": most}):
+        read = [_queued(store, row, now) for row in sorted(rows, key=lambda row: str(row["id"]))]
+        if found := [queued for queued in read if queued is not None]:
+            return found
+    return []
 
 
-def _queued(row: Row) -> Queued:
-    payload: dict[str, Any] = json.loads(row["payload"])
-    effect = _KINDS[row["kind"]](**payload)
+def due(store: Store, lane: Lane, now: int, most: int) -> dict[str, str]:
+    """What would be taken next, in order: {effect id: contact or address}. Takes nothing."""
+    rows = store.rows(sql("dispatch", "due"), {"lane": lane.value, "now": now, "most": most})
+    return {row["id"]: row["target"] for row in rows}
+
+
+def _queued(store: Store, row: Row, now: int) -> Queued | None:
+    """The row as it was put; None, and given up, where another version wrote it: it must not stop the others."""
+    try:
+        effect = _KINDS[row["kind"]](**json.loads(row["payload"]))
+    except (LookupError, TypeError, ValueError) as error:
+        finish(store, row["id"], "failed", now, f"cannot be read: {error}")
+        return None
     return Queued(row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect)
+
+
+def overtaken(store: Store, queued: Queued) -> bool:
+    """Whether a newer standing of the same contact waits, went, or was taken back by a person."""
+    binds = {"contact_id": _target(queued.effect), "id": queued.id}
+    return store.row(sql("dispatch", "newer_standing"), binds) is not None
 
 
 def finish(store: Store, effect_id: str, state: str, now: int, reason: str = "", reference: str = "") -> bool:
@@ -100,12 +130,17 @@ def postpone(store: Store, effect_id: str, until: int, reason: str) -> None:
     store.run(sql("dispatch", "postpone"), {"id": effect_id, "until": until, "reason": reason})
 
 
+def hold(store: Store, effect_id: str, until: int, reason: str) -> None:
+    """Let it wait until then, as if it had not been taken: nothing was tried."""
+    store.run(sql("dispatch", "hold"), {"id": effect_id, "until": until, "reason": reason})
+
+
 def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> None:
     """After a failure that may pass: wait longer each time, give up in the end."""
     if queued.attempts >= MOST_ATTEMPTS:
         finish(store, queued.id, "failed", now, f"tried {queued.attempts} times; last: {reason}")
         return
-    wait = max(after or 0, min(6 * 3600, 30 * 2**queued.attempts))
+    wait = min(LONGEST_WAIT, max(after or 0, min(6 * 3600, 30 * 2**queued.attempts)))
     postpone(store, queued.id, now + int(wait) + 1, reason)
 
 

@@ -44,12 +44,7 @@ def write_waiting(
     """
     written = Written()
     while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), BATCH)):
-        newest: dict[str, outbox.Queued] = {}
-        for one in queued:
-            contact_id = _standing(one).contact_id
-            if contact_id in newest:
-                outbox.finish(store, newest[contact_id].id, "replaced", seconds(clock))
-            newest[contact_id] = one
+        newest = _newest(store, queued, seconds(clock))
         batch = _Batch(store, crm, source, ids, run_id, clock, written)
         try:
             batch.write(newest)
@@ -61,6 +56,17 @@ def write_waiting(
             written.later += len(newest)
             break
     return written
+
+
+def _newest(store: Store, queued: Sequence[outbox.Queued], now: int) -> dict[str, outbox.Queued]:
+    """{contact: its newest standing}. One that was put off must not come after what followed it."""
+    newest: dict[str, outbox.Queued] = {}
+    for one in queued:
+        if outbox.overtaken(store, one):
+            outbox.finish(store, one.id, "replaced", now, "a newer standing of the contact followed")
+        else:
+            newest[_standing(one).contact_id] = one
+    return newest
 
 
 def _standing(queued: outbox.Queued) -> Standing:

@@ -13,6 +13,7 @@ Failure
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -81,13 +82,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
     try:
         wait = float(text)
+        if not math.isfinite(wait):
+            return None
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
         except ValueError:
             return None
         wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    return max(0.0, wait) if wait == wait else None
+    return max(0.0, wait)
 
 
 def judge_by_status(vendor: str, reply: Reply, now: float) -> Failure | None:

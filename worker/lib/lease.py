@@ -5,6 +5,7 @@ A table lease rather than an advisory lock: a lost connection drops the lock uns
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Final
 
 from worker.lib.clock import Clock, seconds
 from worker.lib.store import Store
+
+log = logging.getLogger(__name__)
 
 LASTS: Final = 30
 """Seconds a lease holds without being renewed."""
@@ -69,7 +72,10 @@ class Lease:
 
     def _keep(self, over: threading.Event) -> None:
         while not over.wait(RENEWED_EVERY):
-            self.take()
+            try:
+                self.take()
+            except Exception:
+                log.exception("the lease %s could not be renewed; tried again in %g seconds", self._name, RENEWED_EVERY)
 
     def take_slot(self, job: str, slot: str) -> bool:
         """Take one tick of a job; False where it was taken, by whomever, ever."""

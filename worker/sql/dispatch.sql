@@ -25,12 +25,32 @@ where id in (
 )
 returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
 
+-- name: claim_this
+update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+where id = :id and state = 'waiting' and due_at <= :now
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+
+-- name: due
+select id, target from effects
+where lane = :lane and state = 'waiting' and due_at <= :now
+order by due_at, id
+limit :most
+
+-- name: newer_standing
+select id from effects
+where kind = 'standing' and target = :contact_id and id > :id and state in ('waiting', 'sending', 'done', 'undone')
+limit 1
+
 -- name: finish
 update effects set state = :state, finished_at = :now, reason = :reason, reference = :reference
 where id = :id and state = 'sending'
 
 -- name: postpone
 update effects set state = 'waiting', due_at = :until, reason = :reason
+where id = :id and state = 'sending'
+
+-- name: hold: what was not even tried has its attempt back
+update effects set state = 'waiting', due_at = :until, reason = :reason, attempts = attempts - 1
 where id = :id and state = 'sending'
 
 -- name: stranded

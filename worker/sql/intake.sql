@@ -1,7 +1,7 @@
 -- Station 1: deliveries, whose they are, facts and their roll-up.
 
 -- name: identity
-select i.id, i.customer_id, i.via, i.sighted_at, i.gone_at, c.time_zone
+select i.id, i.customer_id, i.via, i.sighted_at, i.gone_at, c.time_zone, c.first_at
 from identities i join customers c on c.id = i.customer_id
 where i.source = :source and i.external_id = :external_id
 
@@ -70,6 +70,16 @@ set email = excluded.email, opt_in = excluded.opt_in, may_mail = excluded.may_ma
     identity_id = excluded.identity_id
 where crm_contacts.updated_at <= excluded.updated_at
 
+-- name: contacts_at
+select c.contact_id from crm_contacts c join identities i on i.id = c.identity_id
+where c.source = :source and c.email = :email and i.gone_at is null
+order by c.contact_id
+
+-- name: take_consent
+update crm_contacts
+set email = coalesce(cast(:email as text), email), opt_in = :opt_in, may_mail = :may_mail, seen_at = :now
+where source = :source and contact_id = :contact_id
+
 -- name: fact
 select id, customer_id, identity_id, kind, label, at, day, value, sighted_at
 from facts where source = :source and source_id = :source_id
@@ -77,6 +87,7 @@ from facts where source = :source and source_id = :source_id
 -- name: add_fact
 insert into facts (id, customer_id, identity_id, kind, label, at, known_at, day, value, source, source_id, sighted_at)
 values (:id, :customer_id, :identity_id, :kind, :label, :at, :known_at, :day, :value, :source, :source_id, :sighted_at)
+on conflict (source, source_id) do nothing
 
 -- name: mend_fact
 update facts

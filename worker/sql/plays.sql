@@ -22,7 +22,8 @@ select max(at) as at from (
     where p.email = :email and f.kind = 'mail_sent' and f.at <= :now
     union all
     select e.sending_since as at from effects e
-    where e.customer_id = :customer_id and e.lane = 'mail' and e.state in ('sending', 'unknown') and e.id <> :effect_id
+    where (e.customer_id = :customer_id or e.target = :email)
+        and e.lane = 'mail' and e.state in ('sending', 'unknown') and e.id <> :effect_id
 ) as mails
 
 -- name: open_now
