@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from worker.facts import Identity, Sighting
 from worker.intake import records
@@ -27,6 +27,8 @@ class Whose:
     customer_id: str
     identity_id: str
     time_zone: str
+    first_at: int
+    """Since when the customer is known."""
     new: bool
 
 
@@ -42,18 +44,32 @@ class Register:
     now: int
     time_zone: str = "UTC"
     """For customers that have no zone of their own."""
+    _met: dict[Identity, Whose] = field(default_factory=dict)
+    """Who was found for sightings that named nothing but an id: hundreds of events of one customer come together."""
 
     def resolve(self, sighting: Sighting) -> Whose:
-        """Find, or make, the customer that a sighting is about."""
+        """Find, or make, the customer that a sighting is about. One register is for one transaction."""
+        if len(sighting.identities) > 1 or sighting.people:
+            return self._resolve(sighting)
+        own = sighting.identities[0]
+        if own not in self._met:
+            whose = self._resolve(sighting)
+            self._met[own] = replace(whose, new=False)
+            return whose
+        return self._met[own]
+
+    def _resolve(self, sighting: Sighting) -> Whose:
         own, links = sighting.identities[0], sighting.identities[1:]
         known = records.identity(self.store, own)
         linked = [found for link in links if (found := records.identity(self.store, link))]
         if known is None:
             whose = self._newcomer(sighting, own, linked)
         else:
-            whose = Whose(known.customer_id, known.id, known.time_zone or self.time_zone, new=False)
+            whose = Whose(known.customer_id, known.id, known.time_zone or self.time_zone, known.first_at, new=False)
             for other in linked:
                 whose = self._follow_link(known, whose, other, own)
+            if known.via == "first" and not linked:
+                whose = self._match_late(whose, sighting, own)
         for link in links:
             if records.identity(self.store, link) is None:
                 records.add_identity(self.store, link, whose.customer_id, sighting.at, "link")
@@ -73,7 +89,11 @@ class Register:
         if new:
             customer_id = records.add_customer(self.store, name=sighting.name, first_at=sighting.at)
         identity_id = records.add_identity(self.store, own, customer_id, sighting.at, via)
-        for other_id in doubts:
+        self._doubt(own, identity_id, doubts)
+        return self._whose(customer_id, identity_id, new=new)
+
+    def _doubt(self, own: Identity, identity_id: str, others: Iterable[str]) -> None:
+        for other_id in others:
             self.store.run(
                 sql("intake", "put_doubt"),
                 {
@@ -81,14 +101,27 @@ class Register:
                     "reason": f"{own.source} {own.external_id} has the same address, under another name",
                 },
             )  # fmt: skip
-        return Whose(customer_id, identity_id, self.zone_of(customer_id), new)
 
-    def _by_address(self, sighting: Sighting, own: Identity) -> tuple[str, str, list[str]]:
+    def _match_late(self, whose: Whose, sighting: Sighting, own: Identity) -> Whose:
+        """A webhook may name a customer before anything has told their address: the first address is asked now."""
+        if not any(person.email for person in sighting.people) or own.source == "email":
+            return whose
+        if self.store.row(sql("intake", "address_of"), {"identity_id": whose.identity_id}):
+            return whose  # its address was asked when it came
+        found, via, doubts = self._by_address(sighting, own, besides=whose.customer_id)
+        self._doubt(own, whose.identity_id, doubts)
+        if not found:
+            return whose
+        kept = self.merge(found, whose.customer_id, f"{own.source} has the same {via}")
+        return self._whose(kept, whose.identity_id, new=False)
+
+    def _by_address(self, sighting: Sighting, own: Identity, besides: str = "") -> tuple[str, str, list[str]]:
         """The customer an address points to ("" for none), how, and with whom it may be confused."""
         addresses = {records.normal_email(person.email) for person in sighting.people if person.email}
         if own.source == "email":
             addresses.add(own.external_id)
         found = {row["id"]: row["name"] for address in sorted(addresses) for row in self._customers_at(address)}
+        found.pop(besides, None)
         if not found:
             return "", "first", []
         named = [customer_id for customer_id, name in found.items() if _same_name(name, sighting.name)]
@@ -114,7 +147,7 @@ class Register:
             kept = other.customer_id
         else:
             kept = self.merge(other.customer_id, whose.customer_id, f"declared by {own.source}")
-        return Whose(kept, known.id, self.zone_of(kept), new=False)
+        return self._whose(kept, known.id)
 
     def _absorb_known_only_by_address(self, whose: Whose, sighting: Sighting) -> None:
         """Usage may come in by an address before the CRM has told us whose it is; now it has."""
@@ -127,6 +160,15 @@ class Register:
                 others = {row["id"] for row in self._customers_at(address)} - {whose.customer_id, lonely}
                 if not others:
                     self.merge(whose.customer_id, lonely, "address became known")
+
+    def _whose(self, customer_id: str, identity_id: str, *, new: bool = False) -> Whose:
+        row = self.store.row(sql("intake", "customer"), {"id": customer_id}) or {}
+        return Whose(customer_id, identity_id, row["time_zone"] or self.time_zone, row["first_at"], new)
+
+    def known_since(self, whose: Whose, at: int) -> None:
+        """Note that a customer has been one since `at` at least. What is remembered may say too late a day: no harm."""
+        if at < whose.first_at:
+            self.store.run(sql("intake", "known_since"), {"id": whose.customer_id, "at": at})
 
     def merge(self, kept: str, merged: str, reason: str) -> str:
         """Make two customers one; gives the id of the one that stays. `unmerge` takes it back.
@@ -176,6 +218,7 @@ class Register:
     def rebuild(self, customer_id: str) -> None:
         """Date a customer's facts by their local day again, and make the roll-up anew."""
         zone = self.zone_of(customer_id)
+        self._met.clear()
         facts = self.store.rows(sql("intake", "days"), {"customer_id": customer_id})
         moved = [{"id": f["id"], "day": day} for f in facts if (day := local_day(f["at"], zone)) != f["day"]]
         if moved:

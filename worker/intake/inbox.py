@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from worker.facts import Delivery, Parsed, Sighting
+from worker.facts import Delivery, Fact, Parsed, Sighting
 from worker.intake import records
 from worker.intake.identity import Register
 from worker.lib.store import Store, sql
@@ -13,8 +13,8 @@ from worker.lib.store import Store, sql
 ATTEMPTS = 3
 """How often a delivery that cannot be parsed is tried before it is parked with its reason."""
 
-URGENT = frozenset({"payment_failed", "left", "cancellation_planned", "open_dispute"})
-"""Kinds that are assessed at once; so is an urgent `open_ticket`."""
+URGENT = frozenset({"payment_failed", "unpaid_invoice", "left", "cancellation_planned", "open_dispute"})
+"""Kinds that are assessed at once, when they begin; so is an urgent `open_ticket`."""
 
 
 @dataclass
@@ -114,16 +114,16 @@ def _take_one(
     if zone != whose.time_zone:
         store.run(sql("intake", "put_zone"), {"time_zone": zone, "customer_id": whose.customer_id})
         register.rebuild(whose.customer_id)
+    news: list[Fact] = []
     if sighting.facts:
         taken.facts += records.add_facts(
             store, whose.customer_id, whose.identity_id, sighting.facts, zone,
-            sighted_at=sighting.at, known_at=known_at, touched=touched,
+            sighted_at=sighting.at, known_at=known_at, touched=touched, news=news,
         )  # fmt: skip
     since = min([sighting.since or sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
-    store.run(sql("intake", "known_since"), {"id": whose.customer_id, "at": since})
+    register.known_since(whose, since)
     urgent = any(
-        fact.kind in URGENT or (fact.kind == "open_ticket" and fact.label == "urgent" and fact.value > 0)
-        for fact in sighting.facts
+        one.value > 0 and (one.kind in URGENT or (one.kind == "open_ticket" and one.label == "urgent")) for one in news
     )
     if changed or urgent:
         records.soil(store, whose.customer_id, now, urgent=urgent)

@@ -25,6 +25,8 @@ class Known:
     via: str
     sighted_at: int
     time_zone: str
+    first_at: int
+    """Since when the customer is known."""
 
 
 def identity(store: Store, who: Identity) -> Known | None:
@@ -32,7 +34,7 @@ def identity(store: Store, who: Identity) -> Known | None:
     row = store.row(sql("intake", "identity"), {"source": who.source, "external_id": who.external_id})
     if row is None:
         return None
-    return Known(row["id"], row["customer_id"], row["via"], row["sighted_at"], row["time_zone"])
+    return Known(row["id"], row["customer_id"], row["via"], row["sighted_at"], row["time_zone"], row["first_at"])
 
 
 def add_customer(store: Store, *, name: str, first_at: int, time_zone: str = "", owner: str = "") -> str:
@@ -105,10 +107,12 @@ def add_facts(
     sighted_at: int = 0,
     known_at: int = 0,
     touched: Touched | None = None,
+    news: list[Fact] | None = None,
 ) -> int:
     """Keep facts, roll them up, and mark the customer for the next assessment; gives how many rows were new or mended.
 
-    With `touched` the caller rolls up, once for many sightings: what changed is added to it.
+    With `touched` the caller rolls up, once for many sightings: what changed is added to it. With `news` the facts
+    that were new or mended are added to that.
 
     (source, source_id) is one fact. Where it stands already with other content, the word of the newer sighting
     (`sighted_at`) holds; of two from the same second, the greater, so that the order of arrival decides nothing.
@@ -119,32 +123,24 @@ def add_facts(
     for one in facts:
         kind_named(one.kind)
         day = local_day(one.at, time_zone)
-        row = store.row(sql("intake", "fact"), {"source": one.source, "source_id": one.source_id})
-        content = (customer_id, one.kind, one.label, one.at, one.value)
-        if row is None:
-            store.run(
-                sql("intake", "add_fact"),
-                {
-                    "id": new_id("fct"), "customer_id": customer_id, "identity_id": identity_id, "kind": one.kind,
-                    "label": one.label, "at": one.at, "known_at": one.known_at or max(known_at, one.at), "day": day,
-                    "value": one.value, "source": one.source, "source_id": one.source_id, "sighted_at": sighted_at,
-                },
-            )  # fmt: skip
-        elif not _replaces(row, content, sighted_at):
-            continue
-        else:
-            same = _content(row) == content
-            store.run(
-                sql("intake", "mend_fact"),
-                {
-                    "id": row["id"], "customer_id": customer_id, "identity_id": identity_id, "kind": one.kind,
-                    "label": one.label, "at": one.at, "day": day, "value": one.value, "sighted_at": sighted_at,
-                },
-            )  # fmt: skip
-            if same:
+        said = {
+            "customer_id": customer_id, "identity_id": identity_id, "kind": one.kind, "label": one.label, "at": one.at,
+            "day": day, "value": one.value, "sighted_at": sighted_at,
+        }  # fmt: skip
+        which = {"source": one.source, "source_id": one.source_id}
+        made = {"id": new_id("fct"), "known_at": one.known_at or max(known_at, one.at)}
+        if not store.run(sql("intake", "add_fact"), {**made, **which, **said}):
+            row = store.row(sql("intake", "fact"), which)
+            content = (customer_id, one.kind, one.label, one.at, one.value)
+            if row is None or not _replaces(row, content, sighted_at):
+                continue
+            store.run(sql("intake", "mend_fact"), {**said, "id": row["id"]})
+            if _content(row) == content:
                 continue
             changed[row["customer_id"], row["kind"], row["label"], row["day"]] = None
         changed[customer_id, one.kind, one.label, day] = None
+        if news is not None:
+            news.append(one)
         count += 1
     if touched is None:
         roll_up(store, changed)

@@ -18,6 +18,9 @@ where id = :id and sighted_at <= :at
 -- name: add_customer
 insert into customers (id, name, owner, time_zone, first_at) values (:id, :name, :owner, :time_zone, :first_at)
 
+-- name: customer
+select time_zone, first_at from customers where id = :id
+
 -- name: known_since
 update customers set first_at = :at where id = :id and first_at > :at
 
@@ -234,3 +237,6 @@ select time_zone from customers where id = :customer_id
 
 -- name: put_zone
 update customers set time_zone = :time_zone where id = :customer_id
+
+-- name: address_of
+select email from people where identity_id = :identity_id and email <> ''
