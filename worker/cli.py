@@ -267,7 +267,8 @@ def score(workspace: Workspace, as_of: str, as_json: bool) -> None:
     if as_json:
         _print_json(result)
         return
-    click.echo(f"{len(result['customers'])} customers as of {result['as_of']} under {result['card']}")
+    left = f", {result['left']} of whom had left" if result["left"] else ""
+    click.echo(f"{len(result['customers'])} customers as of {result['as_of']} under {result['card']}{left}")
     _print_table([(band, n) for band, n in result["bands"].items()], ["band", "customers"])
 
 

@@ -44,7 +44,9 @@ def facts(store: Store) -> list[Row]:
 
 
 def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
-    """Everybody's score now, or as of the end of a local day. Keeps nothing.
+    """Everybody's score now, or as of the end of a local day; who had left by then is counted, and scored too.
+
+    Keeps nothing.
 
     Facts, and customers, of after that moment have no influence. Raises Problems for what is no day.
     """
@@ -55,7 +57,7 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
         except ValueError:
             raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
     gone = departed(store, now)
-    rows = [row for row in store.rows(sql("house", "customers_by"), {"now": now}) if row["id"] not in gone]
+    rows = store.rows(sql("house", "customers_by"), {"now": now})
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
     readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock)))
     customers: list[Row] = []
@@ -73,11 +75,12 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
                 "score": shown_score(one),
                 "band": one.band,
                 "reason": reason,
+                "left": row["id"] in gone,
             }
         )
     return {
         "as_of": iso(now), "card": workspace.card.name, "version": workspace.card.version, "bands": bands,
-        "left": len(gone), "customers": customers,
+        "left": sum(one["left"] for one in customers), "customers": customers,
     }  # fmt: skip
 
 
