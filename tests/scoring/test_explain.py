@@ -17,6 +17,8 @@ from worker.scoring.scorecard import load
 
 STARTER = load((folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8"))
 
+ONE = Reading("value", Decimal(1))
+
 DRIFTING = {
     "active_days": Reading("value", Decimal(4)),
     "usage_trend": Reading("value", Decimal("0.41666")),
@@ -43,7 +45,7 @@ def test_the_standing_and_what_is_not_known_are_told() -> None:
     found = explain(STARTER, assess(STARTER, readings), Standing("green", 5, "yellow", 10))
 
     assert found[0] == "green, score 48.7; turning yellow if it stays so"
-    assert found[1] == "65% of what counts is known"
+    assert found[1:3] == ["an invoice is unpaid", "65% of what counts is known"]
     assert found[-2:] == [
         "not counted: last nps: never seen",
         "not counted: usage trend: no normal to compare with yet",
@@ -96,17 +98,62 @@ def test_a_single_overlong_reason_is_cut() -> None:
     assert len(reason(card, assess(card, DRIFTING))) == 250
 
 
-def test_when_all_is_well_the_reason_says_so() -> None:
-    best = {name: Reading("value", Decimal(12)) for name in STARTER.measures}
-    best |= dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), Reading("value", Decimal(0)))
+WELL = {
+    **{name: Reading("value", Decimal(12)) for name in STARTER.measures},
+    **dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), Reading("value", Decimal(0))),
+}
 
-    assert reason(STARTER, assess(STARTER, best)) == "nothing costs points"
+
+def test_the_rule_that_decides_the_band_is_told_before_the_others_and_before_any_driver() -> None:
+    text = (folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
+    last = '[rules.zero]\nwhen = "open_tickets >= 9"\nat_most = 0\nbecause = "drowns in tickets"\n\n[signals.'
+    card = load(text.replace("[signals.", last))
+    busy = {**WELL, "active_days": Reading("value", Decimal(20)), "last_nps": Reading("value", Decimal(6))}
+    ending = assess(card, {**busy, "unpaid_invoices": Reading("value", Decimal(1)), "planned_cancellations": ONE})
+    drowning = assess(card, {**busy, "open_tickets": Reading("value", Decimal(9))})
+
+    assert explain(card, ending)[:4] == [
+        "red, score 78",
+        "a subscription is set to end",
+        "an invoice is unpaid",
+        "uses it a lot and is unhappy",
+    ]
+    assert reason(card, ending).startswith("a subscription is set to end; an invoice is unpaid; uses it a lot")
+    assert reason(card, drowning).startswith("drowns in tickets; uses it a lot and is unhappy; support tickets")
+
+
+def test_a_rule_is_told_before_how_much_is_known() -> None:
+    unasked = assess(STARTER, {**WELL, "planned_cancellations": ONE, "last_nps": Reading("never")})
+
+    assert explain(STARTER, unasked)[1:3] == ["a subscription is set to end", "90% of what counts is known"]
+
+
+def test_a_band_on_its_way_to_another_says_so() -> None:
+    paid = assess(STARTER, WELL)
+
+    assert reason(STARTER, paid, Standing("yellow", 5, "green", 10)) == "turning green if it stays so"
+    assert reason(STARTER, paid, Standing("green", 5)) == "nothing costs points"
+
+
+def test_when_all_is_well_the_reason_says_so() -> None:
+    assert reason(STARTER, assess(STARTER, WELL)) == "nothing costs points"
 
 
 def test_grey_gives_the_reason_that_too_little_is_known() -> None:
     readings = dict.fromkeys(STARTER.measures, Reading("not_applicable"))
 
     assert reason(STARTER, assess(STARTER, readings)) == "only 0% of what counts is known"
+
+
+def test_in_grey_a_rule_decides_nothing_and_is_told_after_what_is_known() -> None:
+    readings = {**dict.fromkeys(STARTER.measures, Reading("never")), "planned_cancellations": ONE}
+    found = assess(STARTER, {**readings, "unpaid_invoices": ONE})
+
+    assert explain(STARTER, found)[:3] == [
+        "grey, score 40",
+        "30% of what counts is known",
+        "a subscription is set to end",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final
 
 from worker.lib.rounding import half_up, plain
 from worker.scoring.bands import Standing
-from worker.scoring.card import GREY, Card
+from worker.scoring.card import GREY, Card, Rule
 from worker.scoring.measures import Reading
 from worker.scoring.score import Assessment, Driver
 
@@ -58,12 +58,17 @@ def driver_in_words(card: Card, assessment: Assessment, driver: Driver) -> str:
     return "; ".join([*parts, f"costs {_points(driver.points_lost)}"])
 
 
+def rules_in_words(card: Card, assessment: Assessment) -> list[str]:
+    """What the rules that fired say: before all else those whose limit is the band it came to."""
+    fired = [card.rules[name] for name in assessment.rules]
+    return [rule.because for rule in sorted(fired, key=lambda rule: assessment.band not in _limits(card, rule))]
+
+
 def explain(card: Card, assessment: Assessment, standing: Standing | None = None) -> list[str]:
     """Why the score is what it is, one sentence a line, for the terminal and the pages. Never for the customer."""
-    lines = [_headline(assessment, standing)]
-    if assessment.coverage < 1:
-        lines.append(f"{_percent(assessment.coverage)} of what counts is known")
-    lines += [card.rules[name].because for name in assessment.rules]
+    ruled = rules_in_words(card, assessment)
+    known = [f"{_percent(assessment.coverage)} of what counts is known"] if assessment.coverage < 1 else []
+    lines = [_headline(assessment, standing), *(known + ruled if assessment.band == GREY else ruled + known)]
     lines += [driver_in_words(card, assessment, driver) for driver in assessment.drivers]
     lines += [f"signal: {name.replace('-', ' ')}" for name in assessment.signals]
     lines += [
@@ -79,9 +84,14 @@ def explain(card: Card, assessment: Assessment, standing: Standing | None = None
     return lines
 
 
-def reason(card: Card, assessment: Assessment) -> str:
-    """The drivers in at most 250 characters, for the CRM's field; the weightiest first, whole ones only."""
-    parts = [card.rules[name].because for name in assessment.rules]
+def reason(card: Card, assessment: Assessment, standing: Standing | None = None) -> str:
+    """Rules and drivers in at most 250 characters, for the CRM's field; the weightiest first, whole ones only.
+
+    With the standing it says as well where the band is on its way to another, which the drivers alone would belie.
+    """
+    parts = rules_in_words(card, assessment)
+    if standing and standing.waiting:
+        parts.append(_turning(standing))
     if assessment.band == GREY:
         parts.insert(0, f"only {_percent(assessment.coverage)} of what counts is known")
     for driver in assessment.drivers:
@@ -96,12 +106,22 @@ def reason(card: Card, assessment: Assessment) -> str:
     return kept or f"{parts[0][: _LONGEST - 1]}…"
 
 
+def _limits(card: Card, rule: Rule) -> set[str]:
+    """The bands that a rule holds the customer to; a limit that is a score holds to the band it lies in."""
+    limits = (rule.at_most, rule.at_least)
+    return {card.band_of(limit) if isinstance(limit, Decimal) else limit for limit in limits if limit is not None}
+
+
 def _headline(assessment: Assessment, standing: Standing | None) -> str:
     band = standing.band if standing else assessment.band
     score = "no score" if assessment.score is None else f"score {plain(half_up(assessment.score, 1))}"
     if standing and standing.waiting:
-        return f"{band}, {score}; turning {standing.waiting} if it stays so"
+        return f"{band}, {score}; {_turning(standing)}"
     return f"{band}, {score}"
+
+
+def _turning(standing: Standing) -> str:
+    return f"turning {standing.waiting} if it stays so"
 
 
 def _points(lost: Decimal) -> str:
