@@ -19,6 +19,8 @@ union
 select i.customer_id from identities i where i.source = :source and i.external_id = :external_id
 union
 select p.customer_id from people p where p.email = :email
+union
+select i.customer_id from identities i where i.source = 'email' and i.external_id = :email
 
 -- name: find_by_beginning
 select id from customers where name >= :word and name < :after and merged_into is null order by name, id limit 5
