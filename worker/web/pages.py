@@ -214,7 +214,12 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
     current = score is not None and score.version == card.version
     binds = {"id": customer_id, "most": EFFECTS_SHOWN}
     effects = [
-        {**row, "words": words.effect_in_words(row), "done": words.DONE[row["state"]]}
+        {
+            **row,
+            "words": words.effect_in_words(row),
+            "done": words.DONE[row["state"]],
+            "body": words.mail_text(row["body"] or ""),
+        }
         for row in store.rows(sql("web", "effects"), binds)
     ]
     return {
@@ -231,7 +236,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
             for row in store.rows(sql("web", "identities"), {"id": customer_id})
         ],
         "changes": list(reversed(scoring.changes_of(store, customer_id))),
-        "effects": [row for row in effects if row["kind"] != "standing"],
+        "effects": [row for row in effects if row["kind"] != "standing" and row["state"] != "refused"],
         "shown": [row for row in effects if row["kind"] == "standing"],
         "refusals": store.rows(sql("web", "refusals"), binds),
         "facts": _facts(workspace, customer_id, now),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -81,6 +82,11 @@ def effect_in_words(row: Row) -> str:
 def upper_first(text: str) -> str:
     """The beginning of a sentence; the rest, names and abbreviations among it, stays."""
     return text[:1].upper() + text[1:]
+
+
+def mail_text(body: str) -> str:
+    """A mail's text as colleagues may read it: the address that acts for its reader is cut short."""
+    return re.sub(r"(/unsubscribe/)\S+", r"\1…", body)
 
 
 def score_in_words(score: Decimal | None) -> str:
