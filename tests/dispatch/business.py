@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker import check, controls, setup
 from worker.dispatch import mail, outbox
-from worker.effects import Mail
+from worker.effects import Mail, Standing
 from worker.facts import MILLION, Fact, Identity
 from worker.intake import records
 from worker.lib.clock import DAY, VirtualClock, seconds
@@ -129,6 +129,22 @@ class Business:
             **{"values": VALUES, "expires_at": self.now + 5 * DAY, **more},
         )  # fmt: skip
         return outbox.put(self.store, letter, key or f"mail:{contact_id}", self.now, play="usage-drop")
+
+    def show(
+        self, contact_id: str, band: str, score: str = "71", reason: str = "active on 3 days", key: str = ""
+    ) -> str:
+        """Queue what the contact shall show; gives the effect's id."""
+        standing = Standing(self.customer(contact_id), contact_id, band, score, reason, self.now)
+        number = self.store.value("select count(*) as n from effects")
+        return outbox.put(self.store, standing, key or f"standing:{contact_id}:{number}", self.now)
+
+    def write(self) -> Turn:
+        """One turn without pulls: what waits is written."""
+        return self.turn(pulls=False)
+
+    def write_calls(self, since: int = 0) -> list[str]:
+        """The calls that changed something in Keap, since so many calls: method and the end of the path."""
+        return [f"{call.method} {call.path.rsplit('/', 1)[-1]}" for call in self.keap.calls[since:] if call.writes]
 
     def send_mails(self) -> dict[str, int]:
         """The mail lane alone, without the CRM being asked."""

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from worker.facts import CrmContact
 from worker.integration import Crm
 from worker.lib.clock import Clock, seconds
+from worker.lib.http import Failure
 from worker.lib.ids import new_id
-from worker.lib.store import Store, sql
+from worker.lib.store import Row, Store, sql
 
 FIELD, TAG = "field", "tag"
+
+Place = tuple[str, str, str]
+"""Where something was written: contact, `field` or `tag`, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +86,90 @@ class Undone:
 
 
 def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock) -> Undone:
-    """Put back what a run wrote, unless somebody has changed it since. Doing it twice changes nothing."""
+    """Put back what a run wrote, unless somebody has changed it since. Doing it twice changes nothing.
+
+    Raises a Failure only where the CRM cannot be read, and so nothing was done.
+    """
     rows = store.rows(sql("dispatch", "journal_of_run"), {"run_id": run_id})
-    done = Undone()
-    now_there = crm.read(sorted({row["contact_id"] for row in rows}))
+    plan = _plan(rows, crm.read(sorted({row["contact_id"] for row in rows})))
+    done = Undone(kept=plan.kept)
     fields: dict[str, dict[str, str]] = {}
-    put_on: dict[str, list[str]] = {}
-    take_off: dict[str, list[str]] = {}
-    ids: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:  # the newest first: the oldest before-image is the one that stays
-        place = (row["contact_id"], row["what"], row["name"])
-        contact = now_there.get(row["contact_id"])
-        if contact is None:
-            done.kept.append(f"contact {row['contact_id']} is gone")
-            continue
-        if place not in ids and not _stands(contact, row["what"], row["name"], row["after"]):
-            done.kept.append(f"contact {row['contact_id']}: {row['what']} {row['name']} was changed since")
-            continue
-        ids.setdefault(place, []).append(row["id"])
-        if row["what"] == FIELD:
-            fields.setdefault(row["contact_id"], {})[row["name"]] = row["before"]
+    tags: dict[tuple[str, bool], list[str]] = {}
+    for (contact_id, what, name), before in plan.back.items():
+        if what == FIELD:
+            fields.setdefault(contact_id, {})[name] = before
         else:
-            for side in (put_on, take_off):
-                side[row["name"]] = [one for one in side.get(row["name"], []) if one != row["contact_id"]]
-            (put_on if row["before"] else take_off)[row["name"]].append(row["contact_id"])
-    outcomes: dict[tuple[str, str, str], str] = {}
-    for contact_id, result in crm.write_fields(fields).items() if fields else ():
-        for name in fields[contact_id]:
-            outcomes[contact_id, FIELD, name] = "" if result.ok else result.reason
-    for side, act in ((put_on, crm.add_tag), (take_off, crm.remove_tag)):
-        for tag_id, contacts in sorted(side.items()):
-            for contact_id, reason in act(tag_id, contacts).items() if contacts else ():
+            tags.setdefault((name, bool(before)), []).append(contact_id)
+    outcomes: dict[Place, str] = {}
+    try:
+        for contact_id, result in crm.write_fields(fields).items() if fields else ():
+            for name in fields[contact_id]:
+                outcomes[contact_id, FIELD, name] = "" if result.ok else result.reason
+        # What comes back goes on first: a contact never stands without a colour in between.
+        for (tag_id, on), contacts in sorted(tags.items(), key=lambda item: not item[0][1]):
+            for contact_id, reason in (crm.add_tag if on else crm.remove_tag)(tag_id, contacts).items():
                 outcomes[contact_id, TAG, tag_id] = reason
+    except Failure as failure:
+        outcomes = {**dict.fromkeys(plan.back, str(failure)), **outcomes}
+    now = seconds(clock)
     with store.atomic():
+        _mark(store, [entry_id for place in plan.back_already for entry_id in plan.ids[place]], now)
         for place, reason in outcomes.items():
             if reason:
                 done.failed.append(f"contact {place[0]}: {place[1]} {place[2]}: {reason}")
                 continue
             done.fields += place[1] == FIELD
             done.tags += place[1] == TAG
-            binds = [{"id": entry_id, "now": seconds(clock)} for entry_id in ids[place]]
-            store.many(sql("dispatch", "undone"), binds)
+            _mark(store, plan.ids[place], now)
             store.run(sql("dispatch", "undo_shown"), {"contact_id": place[0]})
     return done
+
+
+def _mark(store: Store, entry_ids: Sequence[str], now: int) -> None:
+    store.many(sql("dispatch", "undone"), [{"id": entry_id, "now": now} for entry_id in entry_ids])
+
+
+@dataclass
+class _Plan:
+    """What an undo has to do."""
+
+    back: dict[Place, str] = field(default_factory=dict)
+    """What each place shall show again."""
+    back_already: list[Place] = field(default_factory=list)
+    """What shows it already: it was never written, or was put back by hand or by an undo that broke off."""
+    ids: dict[Place, list[str]] = field(default_factory=dict)
+    """The journal's entries of each place, for those that are settled by this."""
+    kept: list[str] = field(default_factory=list)
+
+
+def _plan(rows: Sequence[Row], now_there: Mapping[str, CrmContact]) -> _Plan:
+    """Hold the journal against what is there: the newest entry must stand, the oldest before-image is what returns."""
+    plan, entries = _Plan(), dict[Place, list[Row]]()
+    for row in rows:  # the newest first
+        entries.setdefault((row["contact_id"], row["what"], row["name"]), []).append(row)
+    for contact_id in sorted({place[0] for place in entries} - now_there.keys()):
+        plan.kept.append(f"contact {contact_id} is gone")
+    for place, written in entries.items():
+        contact = now_there.get(place[0])
+        if contact is None:
+            continue
+        plan.ids[place] = [row["id"] for row in written]
+        before = written[-1]["before"]
+        if _stands(contact, place[1], place[2], before):
+            plan.back_already.append(place)
+        elif _stands(contact, place[1], place[2], _last_written(contact, place, written)):
+            plan.back[place] = before
+        else:
+            plan.kept.append(f"contact {place[0]}: {place[1]} {place[2]} was changed since")
+    return plan
+
+
+def _last_written(contact: CrmContact, place: Place, written: Sequence[Row]) -> str:
+    """What our last write left there. An entry whose write never came about shows as it was before."""
+    for row in written:
+        if row["state"] == "written" or _stands(contact, place[1], place[2], row["after"]):
+            return str(row["after"])
+    return str(written[0]["before"])
 
 
 def _stands(contact: CrmContact, what: str, name: str, value: str) -> bool:

@@ -36,14 +36,15 @@ class Written:
 
 
 def write_waiting(
-    store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool]
-) -> Written:
+    store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool],
+    most: int = BATCH,
+) -> Written:  # fmt: skip
     """Empty the CRM lane: of several standings of one contact only the newest is written.
 
-    `stop` is asked before each batch: whether everything outward has been paused meanwhile.
+    `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
     """
     written = Written()
-    while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), BATCH)):
+    while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), most)):
         newest = _newest(store, queued, seconds(clock))
         batch = _Batch(store, crm, source, ids, run_id, clock, written)
         try:

@@ -74,7 +74,7 @@ values (:id, :run_id, :source, :contact_id, :what, :name, :before, :after, :at, 
 update journal set state = :state, reason = :reason where id = :id
 
 -- name: journal_of_run
-select id, source, contact_id, what, name, before, after from journal
+select id, source, contact_id, what, name, before, after, state from journal
 where run_id = :run_id and state in ('written', 'intended') and undone_at is null
 order by id desc
 
