@@ -98,20 +98,26 @@ set customer_id = :customer_id, identity_id = :identity_id, kind = :kind, label 
     day = :day, value = :value, sighted_at = :sighted_at
 where id = :id
 
--- name: roll_up
+-- name: roll_up: of one day; two short looks for the ends, since a window function sorts even a single fact
 insert into rollup
     (customer_id, kind, label, day, n, total, lowest, highest, first_at, first_value, last_at, last_value)
-select customer_id, kind, label, day, count(*), cast(sum(value) as bigint), min(value), max(value),
-    min(at), min(case when first = 1 then value end), max(at), min(case when last = 1 then value end)
+select d.customer_id, d.kind, d.label, d.day, d.n, d.total, d.lowest, d.highest,
+    d.first_at, (
+        select min(f.value) from facts f
+        where f.customer_id = :customer_id and f.kind = :kind and f.label = :label and f.day = :day and f.at = d.first_at
+    ),
+    d.last_at, (
+        select max(f.value) from facts f
+        where f.customer_id = :customer_id and f.kind = :kind and f.label = :label and f.day = :day and f.at = d.last_at
+    )
 from (
-    select customer_id, kind, label, day, value, at,
-        row_number() over (order by at, value) as first,
-        row_number() over (order by at desc, value desc) as last
+    select customer_id, kind, label, day, count(*) as n, cast(sum(value) as bigint) as total,
+        min(value) as lowest, max(value) as highest, min(at) as first_at, max(at) as last_at
     from facts
     where customer_id = :customer_id and kind = :kind and label = :label and day = :day
-) as of_the_day
+    group by customer_id, kind, label, day
+) as d
 where 1 = 1
-group by customer_id, kind, label, day
 on conflict (customer_id, kind, label, day) do update
 set n = excluded.n, total = excluded.total, lowest = excluded.lowest, highest = excluded.highest,
     first_at = excluded.first_at, first_value = excluded.first_value,
