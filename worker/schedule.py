@@ -75,7 +75,7 @@ class Wheel:
                     continue
                 if waiting:
                     self._safely("urgent")
-        self._workspace.store.close()
+        self._workspace.store.let_go()
 
     def _safely(self, kind: str, *, pulls: bool = False, everyone: bool = False, slot: str = "") -> None:
         try:

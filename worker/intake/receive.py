@@ -122,7 +122,7 @@ class Receiver:
             finally:
                 batch.done.set()
         with suppress(StoreError):  # a server that is gone has closed the connection for us
-            self._store.close()
+            self._store.let_go()
 
     def _next(self) -> tuple[_Batch, Counter[str], bool]:
         """All that waits now, and whether it is the last."""

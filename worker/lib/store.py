@@ -58,6 +58,8 @@ class Store(ABC):
     def __init__(self) -> None:
         """Connections open when a thread first asks."""
         self._local = threading.local()
+        self._lock = threading.Lock()
+        self._connections: list[Any] = []
 
     # -- reading and writing ------------------------------------------------------------------------------------------
 
@@ -137,9 +139,29 @@ class Store(ABC):
             done = set()
         return [name for name, _ in migrations() if name not in done]
 
-    @abstractmethod
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connections of all threads; none may be in use. The next use opens anew."""
+        with self._lock:
+            connections, self._connections = self._connections, []
+        self._local = threading.local()
+        for connection in connections:
+            connection.close()
+
+    def let_go(self) -> None:
+        """Close this thread's connection, where the thread ends before the store does."""
+        connection = getattr(self._local, "raw", None)
+        if connection is not None:
+            with self._lock:
+                if connection in self._connections:
+                    self._connections.remove(connection)
+            connection.close()
+        self._local.__dict__.clear()
+
+    def _opened(self, connection: Any) -> None:
+        """Note a connection that this thread has opened."""
+        self._local.raw = connection
+        with self._lock:
+            self._connections.append(connection)
 
     @property
     @abstractmethod
@@ -182,6 +204,7 @@ class SqliteStore(Store):
         self._memory: sqlite_utils.Database | None = None
         if path is None:
             self._memory = self._open(":memory:")
+            self._connections.append(self._memory.conn)
             self._memory_lock = threading.RLock()
         else:
             path.touch(mode=0o600, exist_ok=True)
@@ -194,7 +217,8 @@ class SqliteStore(Store):
 
     @staticmethod
     def _open(target: str) -> sqlite_utils.Database:
-        connection = sqlite3.connect(target, timeout=15, isolation_level=None, check_same_thread=target != ":memory:")
+        # Each thread uses its own; unchecked only so that the last one out may close them all.
+        connection = sqlite3.connect(target, timeout=15, isolation_level=None, check_same_thread=False)
         database = sqlite_utils.Database(connection)
         if target != ":memory:":
             database.enable_wal()
@@ -212,19 +236,12 @@ class SqliteStore(Store):
         if found is None:
             assert self._path is not None
             found = self._local.database = self._open(str(self._path))
-            for suffix in (
-                "-wal",
-                "-shm",
-            ):  # SQLite gives them the mode of the file; an older file may differ
+            self._opened(found.conn)
+            for suffix in ("-wal", "-shm"):  # SQLite gives them the mode of the file; an older file may differ
                 beside = Path(str(self._path) + suffix)
                 if beside.exists():
                     beside.chmod(0o600)
         return found
-
-    def close(self) -> None:
-        """Close this thread's connection (in memory: the database is gone)."""
-        self.database.conn.close()
-        self._local.database = None
 
     def _dialect(self, text: str) -> str:
         return text.replace("{skip_locked}", "").replace("{clustered}", "without rowid")
@@ -301,11 +318,8 @@ class PostgresStore(Store):
                 raise StoreError(f"PostgreSQL does not answer: {error}; is DATABASE_URL right?") from None
             found.prepare_threshold = 3
             self._local.connection = found
+            self._opened(found)
         return found
-
-    def close(self) -> None:
-        """Close this thread's connection."""
-        self._connection.close()
 
     def drop(self) -> None:
         """Remove the schema with all that is in it. For tests."""
