@@ -59,6 +59,7 @@ class _Customer:
     name: str
     time_zone: str
     assessed_at: int
+    heard: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,9 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
     """
     gone = plays.departed(store, now)
     due = [
-        _Customer(row["id"], row["name"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0)
+        _Customer(
+            row["id"], row["name"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0, row["heard"] or ""
+        )
         for row in store.rows(sql("assess", "due"), {"now": now})
         if row["id"] not in gone and (everyone or _is_due(row, terms.time_zone, now))
     ]
@@ -152,7 +155,8 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], run_id: str
         if terms.mode == "live" and not terms.silent:
             score_id = saved.score_ids.get(customer_id) or (one.last.id if one.last else "")
             _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
-        store.run(sql("assess", "looked_at"), {"customer_id": customer_id, "now": one.moment.at})
+        binds = {"customer_id": customer_id, "now": one.moment.at, "heard": new_id("fct")}
+        store.run(sql("assess", "looked_at"), binds)
         store.run(sql("assess", "clean"), {"customer_id": customer_id})
         done.customers += 1
         done.bands[one.standing.band] = done.bands.get(one.standing.band, 0) + 1
@@ -170,7 +174,9 @@ def _act(
     for intent in intents:
         due_at = now
         if isinstance(intent.effect, Mail):
-            verdict = arbiter.ask(plays.case(store, intent.effect, now, time_zone=terms.time_zone), terms.limits)
+            verdict = arbiter.ask(
+                plays.case(store, intent.effect, terms.limits, now, time_zone=terms.time_zone), terms.limits
+            )
             if isinstance(verdict, arbiter.Refuse):
                 refusals.append(rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason))
                 continue
@@ -222,7 +228,7 @@ def _happening(
     customer, now = one.customer, one.moment.at
     before = one.last.assessment.signals if one.last else ()
     new_signals = frozenset(one.assessment.signals) - frozenset(before)
-    new_facts = plays.newly_known(store, customer.id, customer.assessed_at, now)
+    new_facts = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
     if change is None and not new_signals and not new_facts:
         # Nothing can set a play off, so nothing more needs to be read.
         return rules.Happening(customer.id, customer.name, now, score_id, one.standing.band)

@@ -73,7 +73,7 @@ class Workspace:
     def limits(self) -> Rules:
         """The arbiter's limits."""
         workspace, outreach = self.config.workspace, self.config.outreach
-        return Rules(outreach.one_mail_every, workspace.quiet_from, workspace.quiet_until)
+        return Rules(outreach.one_mail_every, workspace.quiet_from, workspace.quiet_until, outreach.urgent_labels)
 
     @property
     def sender(self) -> Sender:

@@ -324,7 +324,7 @@ def _send(
 
 def _asked(store: Store, mail: Mail, rules: arbiter.Rules, now: int, time_zone: str, effect_id: str) -> arbiter.Verdict:
     try:
-        case = plays.case(store, mail, now, time_zone=time_zone, effect_id=effect_id)
+        case = plays.case(store, mail, rules, now, time_zone=time_zone, effect_id=effect_id)
     except (LookupError, TypeError, ValueError) as error:  # a time zone that is none, say
         return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
     return arbiter.ask(case, rules)

@@ -23,6 +23,8 @@ class Rules:
     quiet_from: int = 20 * 60
     quiet_until: int = 8 * 60
     """Minutes of the customer's local day between which nothing is sent; equal ones mean no quiet hours."""
+    urgent_labels: tuple[str, ...] = ("urgent",)
+    """Priorities of open tickets during which a customer gets no mail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from worker.effects import Mail
 from worker.facts import KINDS, MILLION, Shape
-from worker.lib.clock import DAY, local_day, zone
+from worker.lib.clock import DAY, HOUR, local_day, zone
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
-from worker.plays.arbiter import Case
+from worker.plays.arbiter import Case, Rules
 from worker.plays.rules import Recipient, Refusal
 
 EVIDENCE_DAYS = 30
@@ -49,7 +49,7 @@ def suppress(store: Store, email: str, reason: str, now: int) -> None:
     store.run(sql("plays", "suppress"), {"address_hash": address_hash(store, email), "reason": reason, "at": now})
 
 
-def case(store: Store, mail: Mail, now: int, *, time_zone: str, effect_id: str = "") -> Case:
+def case(store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, effect_id: str = "") -> Case:
     """Read all that the arbiter asks about, as of now."""
     binds = {"customer_id": mail.customer_id, "email": mail.to, "now": now, "effect_id": effect_id}
     here = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now})
@@ -66,7 +66,9 @@ def case(store: Store, mail: Mail, now: int, *, time_zone: str, effect_id: str =
         ),
         suppressed=store.value(sql("plays", "suppressed"), hashed) or "",
         last_mail_at=store.value(sql("plays", "last_mail"), binds),
-        open_urgent_tickets=open_now(store, mail.customer_id, "open_ticket", now, "urgent"),
+        open_urgent_tickets=sum(
+            max(0, open_now(store, mail.customer_id, "open_ticket", now, label)) for label in rules.urgent_labels
+        ),
         open_disputes=open_now(store, mail.customer_id, "open_dispute", now),
         minute_of_day=local.hour * 60 + local.minute,
     )
@@ -127,10 +129,14 @@ def number_words(value: int) -> str:
     return ("-" if value < 0 else "") + str(whole) + (f".{digits}" if digits else "")
 
 
-def newly_known(store: Store, customer_id: str, since: int, now: int) -> dict[str, str]:
-    """kind -> source id of the newest fact of that kind that has become known after `since` and is still news."""
+def newly_known(store: Store, customer_id: str, since: int, heard: str, now: int) -> dict[str, str]:
+    """kind -> source id of the newest fact of that kind that has been taken in since and is still news.
+
+    `heard` tells apart what had been taken in when the customer was last looked at, at `since`: seconds cannot, since a
+    delivery may arrive in the second of a look and be read after it. What was known long before is an import.
+    """
     not_before = now - NEWS_DAYS * DAY
-    binds = {"customer_id": customer_id, "since": since, "not_before": not_before, "now": now,
+    binds = {"customer_id": customer_id, "since": since - HOUR, "heard": heard, "not_before": not_before, "now": now,
              "since_day": not_before // DAY - 1}  # fmt: skip
     return {row["kind"]: row["source_id"] for row in store.rows(sql("plays", "newly_known"), binds)}
 

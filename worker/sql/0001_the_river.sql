@@ -211,7 +211,9 @@ create table standings (
     waiting text,
     waiting_since bigint,
     -- when it was last looked at, whether or not anything moved
-    assessed_at bigint not null default 0
+    assessed_at bigint not null default 0,
+    -- ids of facts that sort behind this one had not been taken in by then
+    heard text not null default ''
 );
 
 create table changes (

@@ -1,7 +1,7 @@
 -- Stations 2 and 3 joined: who is due, and that they were looked at.
 
 -- name: due
-select c.id, c.name, c.time_zone, t.assessed_at, d.urgent,
+select c.id, c.name, c.time_zone, t.assessed_at, t.heard, d.urgent,
     case when d.customer_id is null then 0 else 1 end as dirty
 from customers c
     left join standings t on t.customer_id = c.id
@@ -13,4 +13,4 @@ order by c.id
 delete from dirty where customer_id = :customer_id
 
 -- name: looked_at
-update standings set assessed_at = :now where customer_id = :customer_id and assessed_at < :now
+update standings set assessed_at = :now, heard = :heard where customer_id = :customer_id and assessed_at <= :now

@@ -57,7 +57,8 @@ order by kind, last_at, label
 
 -- name: newly_known
 select kind, source_id, at from facts
-where customer_id = :customer_id and day >= :since_day and known_at > :since and at > :not_before and at <= :now
+where customer_id = :customer_id and day >= :since_day and id > :heard and known_at >= :since
+    and at > :not_before and at <= :now
 order by kind, at, source_id
 
 -- name: contacts_of
