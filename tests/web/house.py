@@ -31,7 +31,45 @@ from worker.workspace import Workspace
 PASSWORD = "correct horse battery staple"
 
 _RECIPES, _MAILS = assets.folder("recipes"), assets.folder("templates") / "email"
-_CARD = scorecard.load((_RECIPES / "scorecards/starter.toml").read_text("utf-8"))
+_CARD = scorecard.load("""
+name = "Doors"
+goal = "Small enough to know by heart"
+leaving = ["left by choice"]
+
+[measures.active_days]
+read = "days with usage in the last 30 days"
+sliding = "0 -> 0, 10 -> 100"
+says = "active on {value} of the last 30 days"
+do = "usage-drop"
+
+[measures.last_nps]
+read = "latest nps answer"
+sliding = "0 -> 0, 10 -> 100"
+says = "answered {value} of 10"
+do = "low-nps"
+
+[dimensions.adoption]
+share = 60
+measures = { active_days = 100 }
+
+[dimensions.voice]
+share = 40
+measures = { last_nps = 100 }
+
+[rules.unhappy]
+when = "last_nps <= 2"
+at_most = "yellow"
+because = "is unhappy"
+
+[signals.loved]
+when = "active_days >= 20"
+do = "thriving"
+
+[bands]
+green = "70 and up"
+yellow = "40 and up"
+unknown_if_known_less_than = "50%"
+""")
 _PLAYS = rules.load((_RECIPES / "plays").glob("*.toml"))
 _TEMPLATES = Templates([_MAILS])
 _HASH = auth.hash_password(PASSWORD)
@@ -78,9 +116,10 @@ class House:
         return self.app.test_client()
 
     def operator(self) -> FlaskClient:
-        """A browser whose owner has logged in."""
+        """A browser whose owner has logged in (by a link: a password takes its time on purpose)."""
         browser = self.browser()
-        assert browser.post("/login", data={"password": PASSWORD}).status_code == 303
+        link = auth.create_login_link(self.workspace).removeprefix(self.url)
+        assert browser.post(link).status_code == 303
         return browser
 
     def call(self, method: str, path: str, **named: Any) -> TestResponse:

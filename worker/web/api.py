@@ -186,11 +186,15 @@ def read_events(body: bytes) -> tuple[str, int]:
 
 def _event(index: int, given: Any) -> Event:
     try:
-        return Event.model_validate(given)
+        event = Event.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = str(first["loc"][0]) if first["loc"] else ""  # an event is flat; what follows is pydantic's own
         raise BadEvent(index, field[:100], first["msg"].removeprefix("Value error, ")) from None
+    for name, value in event:
+        if isinstance(value, str) and "\0" in value:  # PostgreSQL keeps none, and the turn would break off over it
+            raise BadEvent(index, name, "holds a NUL character, which text must not")
+    return event
 
 
 def _delivery_id(body: str) -> str:
