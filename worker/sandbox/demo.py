@@ -45,6 +45,8 @@ START: Final = 1_767_571_200
 """2026-01-05T00:00:00Z, a Monday: the same demo every time."""
 FAULTY: Final = 0.01
 """How many of all calls to a vendor meet a fault."""
+SURE_FAULTS: Final = ["429_bare", "429_with_retry_after", "500"]
+"""What Keap does in any case, however short the demo; and it refuses one item of a batch."""
 DUPLICATED, REORDERED = 0.05, 0.05
 MORNING: Final = 10 * HOUR
 EVENTS_A_REQUEST: Final = 1000
@@ -76,7 +78,7 @@ webhook_secret_env = "STRIPE_WEBHOOK_SECRET"
 
 [integrations.zendesk]
 base_url = "{zendesk}"
-email = "ann@sandbox.example"
+email = "{zendesk_email}"
 token_env = "ZENDESK_TOKEN"
 webhook_secret_env = "ZENDESK_WEBHOOK_SECRET"
 
@@ -122,7 +124,7 @@ class Demo:
             if as_json:
                 click.echo(json.dumps(result))
             else:
-                for line in in_words(result):
+                for line in [*in_words(result), *(f"  LOOK  {one}" for one in check.check(workspace).findings)]:
                     click.echo(line)
             if not once:
                 self._serve_on(workspace)
@@ -174,7 +176,7 @@ class Demo:
         servers = self._servers
         text = _CONFIG.format(
             port=self._port, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
-            zendesk=servers.zendesk.base_url, smtp=self._mailbox.port,
+            zendesk=servers.zendesk.base_url, zendesk_email=servers.zendesk.email, smtp=self._mailbox.port,
         )  # fmt: skip
         (folder / "config.toml").write_text(text, "utf-8")
         setup.migrate(folder, environ)
@@ -202,6 +204,8 @@ class Demo:
         _say(quiet, f"The first pass scored {first.assessed.customers} customers and told nobody: it is silent.")
         canary = check.check(workspace, self._canary(workspace))
         controls.set_mode(workspace, "live")
+        self._servers.keap.faults.planned += SURE_FAULTS
+        self._servers.keap.fail_next_items = 1
         _say(quiet, next(line for line in canary.fine if "field write" in line))
         with click.progressbar(range(days), label=f"{self._weeks} weeks", file=sys.stderr) as bar:
             for day in bar:
