@@ -93,8 +93,7 @@ def read(
         apart[row["customer_id"]][row["what"]].append(row)
     return {
         row["customer_id"]: {
-            name: _reading(measure, plan, row, apart[row["customer_id"]], sources)
-            for name, measure in card.measures.items()
+            name: _reading(measure, plan, row, apart[row["customer_id"]]) for name, measure in card.measures.items()
         }
         for row in rows
     }
@@ -146,6 +145,7 @@ class _Plan:
     singles: dict[Read, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.states = {name: self.sources.state(one.kinds) for name, one in self.card.measures.items()}
         self._tests: dict[str, str] = {}
         self._reach: dict[str, int | None] = {}
         for one in self._reads():
@@ -158,8 +158,8 @@ class _Plan:
                 )
 
     def _reads(self) -> Iterator[Read]:
-        for measure in self.card.measures.values():
-            if self.sources.state(measure.kinds) == "value":
+        for name, measure in self.card.measures.items():
+            if self.states[name] == "value":
                 yield measure.read
                 if measure.against:
                     yield measure.against
@@ -240,8 +240,8 @@ class _Plan:
 # -- what came back ---------------------------------------------------------------------------------------------------
 
 
-def _reading(measure: Measure, plan: _Plan, row: Row, apart: Mapping[str, list[Row]], sources: Sources) -> Reading:
-    state = sources.state(measure.kinds)
+def _reading(measure: Measure, plan: _Plan, row: Row, apart: Mapping[str, list[Row]]) -> Reading:
+    state = plan.states[measure.name]
     if state == "not_applicable" or row["at"] - row["first_at"] < measure.not_in_first * _DAY:
         return Reading("not_applicable")
     if state == "source_down":

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import Any
 
 from worker.lib.rounding import CONTEXT, nine, plain
@@ -35,7 +36,7 @@ class Driver:
     points_lost: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assessment:
     """A customer at one moment, under one card. Numbers have nine decimals at most."""
 
@@ -63,6 +64,11 @@ class Assessment:
 
     def to_json(self) -> str:
         """Stable text for `scores.detail`: equal assessments give equal bytes."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        # Asked for twice of everyone: whether it says the same as before, and to be kept.
         return json.dumps(_shown(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
