@@ -22,7 +22,8 @@ Row = dict[str, Any]
 Binds = Mapping[str, Any]
 
 _SQL: Final = Path(__file__).resolve().parents[1] / "sql"
-_BIND: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+_BIND: Final = re.compile(r"('[^']*'|--[^\n]*)|(?<![:\w]):([a-z_][a-z0-9_]*)")
+"""A string or comment, which stays as it is, or a bind."""
 
 
 class StoreError(Exception):
@@ -116,6 +117,7 @@ class Store(ABC):
     def migrate(self) -> list[str]:
         """Bring the tables up to date; gives the names of what was applied. Each runs in its own transaction."""
         with self.atomic():
+            self._lock_migrations()
             self.run("create table if not exists migrations (name text primary key, applied_at bigint not null)")
         applied = []
         for name, text in migrations():
@@ -207,8 +209,11 @@ class SqliteStore(Store):
             self._connections.append(self._memory.conn)
             self._memory_lock = threading.RLock()
         else:
-            path.touch(mode=0o600, exist_ok=True)
-            path.chmod(0o600)
+            try:
+                path.touch(mode=0o600, exist_ok=True)
+                path.chmod(0o600)
+            except OSError as error:
+                raise StoreError(f"{path} cannot be opened: {error.strerror}; is its folder there, and ours?") from None
 
     @property
     def dialect(self) -> str:
@@ -235,7 +240,10 @@ class SqliteStore(Store):
         found: sqlite_utils.Database | None = getattr(self._local, "database", None)
         if found is None:
             assert self._path is not None
-            found = self._local.database = self._open(str(self._path))
+            try:
+                found = self._local.database = self._open(str(self._path))
+            except sqlite3.DatabaseError as error:
+                raise StoreError(f"{self._path} cannot be opened: {error}") from error
             self._opened(found.conn)
             for suffix in ("-wal", "-shm"):  # SQLite gives them the mode of the file; an older file may differ
                 beside = Path(str(self._path) + suffix)
@@ -296,6 +304,7 @@ class PostgresStore(Store):
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
             raise StoreError(f"{schema!r} is no name for a schema; use small letters, digits and _")
         with self.atomic():
+            self._lock_migrations()
             self.run(f"create schema if not exists {schema}")
 
     @property
@@ -315,7 +324,8 @@ class PostgresStore(Store):
                     options=f"-c search_path={self._schema} -c timezone=UTC", connect_timeout=10,
                 )  # fmt: skip
             except self._psycopg.OperationalError as error:
-                raise StoreError(f"PostgreSQL does not answer: {error}; is DATABASE_URL right?") from None
+                said = " ".join(str(error).split())
+                raise StoreError(f"PostgreSQL does not answer: {said}; is DATABASE_URL right?") from None
             found.prepare_threshold = 3
             self._local.connection = found
             self._opened(found)
@@ -351,13 +361,14 @@ class PostgresStore(Store):
         self._connection.execute(f"rollback to savepoint level_{depth}" if depth else "rollback")
 
     def _lock_migrations(self) -> None:
-        self.run("lock table migrations in exclusive mode")
+        # Not a lock on the table: two that create it at once fail, in spite of `if not exists`; so with the schema.
+        self.rows("select pg_advisory_xact_lock(hashtext(:name))", {"name": f"migrations of {self._schema}"})
 
 
 @lru_cache(maxsize=1024)
 def _translated(text: str) -> str:
     text = text.replace("{skip_locked}", "for update skip locked").replace("{clustered}", "")
-    return _BIND.sub(r"%(\1)s", text.replace("%", "%%"))
+    return _BIND.sub(lambda found: found[1] or f"%({found[2]})s", text.replace("%", "%%"))
 
 
 def open_store(url: str, *, schema: str = "keepwell") -> Store:
