@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from flask import Blueprint, Response, g, request, url_for
@@ -110,19 +111,16 @@ def api(workspace: Workspace, receiver: Receiver) -> Blueprint:
     @blueprint.post("/customers/<word>/score")
     def score(word: str) -> Response:
         """Take in what waits, assess, and give the fresh standing. What is decided leaves with the next turn."""
-        try:
-            customer_id = _found(workspace, word)
-        except Problems as unknown:
-            return _unknown(unknown)
         with Lease(workspace.store, workspace.clock, "wheel").held() as mine:
             if not mine:
                 return problem(
                     409, "Scores are being made just now; ask again in a moment.", code="busy",
                     headers={"Retry-After": str(LASTS)},
                 )  # fmt: skip
-            records.mark(workspace.store, customer_id, seconds(workspace.clock))
+            with suppress(Problems):  # one whose first event waits is known only after the turn
+                records.mark(workspace.store, _found(workspace, word), seconds(workspace.clock))
             turn(workspace, kind="api", pulls=False, dispatch=False)
-        return answer(_customer(workspace, _found(workspace, customer_id)))
+        return customer(word)
 
     @blueprint.get("/changes")
     def changes() -> Response:
