@@ -227,6 +227,9 @@ class Http:
                 self.counts.writes += method not in {"GET", "HEAD"}
             try:
                 reply = self._send(method, url, params, json, data, headers, expect_json=expect_json)
+            except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError):
+                # Its text would name the path, which may be a secret.
+                raise GiveUp(f"{self.vendor} has no address {self.base_url!r}; is base_url right?") from None
             except requests.exceptions.ConnectTimeout as error:
                 raise self._met("no connection", Retry(f"{self.vendor} cannot be reached: {_short(error)}")) from None
             except requests.RequestException as error:

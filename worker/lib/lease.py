@@ -76,6 +76,7 @@ class Lease:
                 self.take()
             except Exception:
                 log.exception("the lease %s could not be renewed; tried again in %g seconds", self._name, RENEWED_EVERY)
+        self._store.let_go()
 
     def take_slot(self, job: str, slot: str) -> bool:
         """Take one tick of a job; False where it was taken, by whomever, ever."""
