@@ -131,8 +131,10 @@ class Register:
             return "", "first", list(found)
         [only] = found
         sources = {row["source"] for row in self.store.rows(sql("intake", "sources_of"), {"customer_id": only})}
-        if own.source in sources and sighting.name and found[only]:
-            return "", "first", [only]  # this source already has that address under another name
+        if sighting.name and found[only] and (own.source in sources or len(sighting.identities) > 1):
+            # This source has that address under another name already; or the record says itself whose it is, and only
+            # that other one has not come yet: then the order in which vendors answer would decide.
+            return "", "first", [only]
         return only, "email", []
 
     def _customers_at(self, address: str) -> list[Row]:
