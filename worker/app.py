@@ -20,7 +20,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from worker.intake.receive import Receiver
 from worker.lib import assets
 from worker.lib.store import StoreError
-from worker.web.answers import problem
+from worker.web.answers import problem, where
 from worker.web.api import MOST_BYTES, api
 from worker.web.guard import guard, is_https
 from worker.web.health import health
@@ -95,7 +95,7 @@ def _answer_faults(app: Flask) -> None:
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response | tuple[str, int]:
         # The message may quote a customer's data, and the path may hold a secret: the log gets kind and place.
-        log.error("a request of %s met a fault of ours: %s", request.endpoint, _where(error))
+        log.error("a request of %s met a fault of ours: %s", request.endpoint, where(error))
         return _fault(500, "", None)
 
 
@@ -130,11 +130,3 @@ def _send_headers(app: Flask, *, https: bool) -> None:
         if request.endpoint not in ("static", "bootstrap.static"):
             response.headers["Cache-Control"] = "no-store"
         return response
-
-
-def _where(error: Exception) -> str:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-    return f"{type(error).__name__} at {place}"

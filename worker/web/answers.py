@@ -28,3 +28,12 @@ def problem(
         "detail": detail, "code": code, "field": field, "hint": hint,
     }  # fmt: skip
     return answer(members, status, headers)
+
+
+def where(error: Exception) -> str:
+    """An exception for the log, by kind and place only: its message may quote the request."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    return f"{type(error).__name__} at {place}"

@@ -20,6 +20,7 @@ from worker.integration import Incoming, Receipt, Refused
 from worker.lib.clock import Clock, seconds
 from worker.lib.strict_json import read_json
 from worker.registry import Connected
+from worker.web.answers import where
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def hooks(
         except NotStored:
             return _problem(503, "The delivery could not be stored just now; send it again.", {"Retry-After": "10"})
         except Exception as error:  # noqa: BLE001  Flask would log it with the path, which holds a secret
-            log.error("a webhook of %s met a fault of ours: %s", integration, _where(error))
+            log.error("a webhook of %s met a fault of ours: %s", integration, where(error))
             receiver.count(f"failed:{integration}")
             return _problem(500, "Keepwell met a fault of its own; the delivery is not stored. Send it again.")
         if receipt.urgent:
@@ -114,7 +115,7 @@ def _tell(on_urgent: Callable[[], None]) -> None:
     try:
         on_urgent()
     except Exception as error:  # noqa: BLE001  the delivery is on disk; the schedule finds it if nobody was woken
-        log.error("nobody was woken for an urgent delivery: %s", _where(error))
+        log.error("nobody was woken for an urgent delivery: %s", where(error))
 
 
 def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -125,12 +126,3 @@ def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = Non
 
 def _json(status: int, members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     return Response(json.dumps(members), status, dict(headers), content_type="application/json")
-
-
-def _where(error: Exception) -> str:
-    """An exception for the log, by kind and place only: its message may quote the request."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-    return f"{type(error).__name__} at {place}"
