@@ -15,8 +15,8 @@ QUERIES = list(named_queries())
 
 NUMBERS = (
     "applied_at at assessed_at attempts before begun_since created_at day due_at first first_at gone highest history"
-    " idle_since known_at last_at last_value lowest may_mail most n not_before now oldest received_at seen_at sent_at"
-    " since since_day sighted_at today until updated_at urgent waiting_since"
+    " idle_since known_at last_at last_value lowest may_mail most n not_before now oldest pulled received_at seen_at sent_at"
+    " since since_day sighted_at stranded today until updated_at urgent waiting_since"
 )
 """Binds that are whole numbers; all others are text."""
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import update_wrapper
 from pathlib import Path
@@ -22,10 +22,17 @@ from worker.lib.problems import Problems
 from worker.lib.store import StoreError
 
 if TYPE_CHECKING:
+    from worker.schedule import Wheel
     from worker.workspace import Workspace
 
 FINDING, USAGE = 1, 2
 """Exit codes: something was found; usage, config or a file is wrong."""
+
+
+class _Unusable(click.ClickException):
+    """What was asked for cannot be had as things are."""
+
+    exit_code = USAGE
 
 
 class _Group(click.Group):
@@ -211,7 +218,7 @@ def pull(workspace: Workspace) -> None:
     """Ask every vendor for what is new, and take it in. Scores nothing and sends nothing."""
     from worker import river
 
-    with _lease(workspace):
+    with _lease(workspace, "pull", "wheel"):
         done = river.take_in(workspace)
     click.echo(f"{len(done.pulled)} streams, {done.taken.deliveries} deliveries, {done.taken.facts} facts")
     _tell_troubles(done.troubles)
@@ -311,7 +318,7 @@ def run(workspace: Workspace, dry_run: bool, as_json: bool) -> None:
     """Turn the wheel once: pull, parse, assess, dispatch. In `watch` nothing leaves."""
     from worker import controls, report, river
 
-    with _lease(workspace):
+    with _lease(workspace, "pull", "wheel"):
         done = river.turn(workspace, dispatch=not dry_run)
     waiting = controls.waiting(workspace.store) if dry_run else []
     if as_json:
@@ -389,33 +396,37 @@ def undo(workspace: Workspace, run_id: str | None, dry_run: bool, as_json: bool)
     sys.exit(FINDING if result["failed"] else 0)
 
 
-@main.command(epilog="Example: keepwell serve")
+@main.command(epilog="Example: keepwell serve --port 8080")
 @click.option("--no-scheduler", is_flag=True, help="Only the doors; `keepwell schedule` runs elsewhere.")
+@click.option("--host", help="The address to listen on; else that of config.toml.")
+@click.option(
+    "--port", envvar="PORT", type=click.IntRange(0, 65_535),
+    help="The port to listen on, 0 for a free one; else PORT, as hosts like Heroku set it, else that of config.toml.",
+)  # fmt: skip
 @_with_workspace
-def serve(workspace: Workspace, no_scheduler: bool) -> None:
+def serve(workspace: Workspace, no_scheduler: bool, host: str | None, port: int | None) -> None:
     """Open the doors: hooks, API and pages, with the schedule inside unless told otherwise."""
-    from waitress.server import create_server
-
     from worker.app import create_app
     from worker.schedule import Wheel
+    from worker.web.server import CannotListen, WebServer
 
+    over = _told_to_stop()
     wheel = None if no_scheduler else Wheel(workspace)
     app = create_app(workspace, wake=wheel.wake if wheel else lambda: None)
-    server_settings = workspace.config.server
-    port = int(os.environ.get("PORT") or server_settings.port)  # hosts like Heroku say where to listen
-    server = create_server(app, host=server_settings.host, port=port, threads=server_settings.threads)
-    _on_signals(server.close)
+    settings = workspace.config.server
+    try:
+        server = WebServer(app, settings, host or settings.host, settings.port if port is None else port)
+    except CannotListen as error:
+        raise _Unusable(str(error)) from None
     if wheel:
         wheel.start()
-    click.echo(
-        f"Keepwell listens on http://{server_settings.host}:{server.effective_port} ({workspace.mode})", err=True
-    )
+    click.echo(f"Keepwell listens on http://{server.host}:{server.port} ({workspace.mode})", err=True)
     try:
-        server.run()
+        server.run(over.is_set)
     finally:
-        if wheel:
-            wheel.stop()
         app.extensions["receiver"].close()
+        if wheel:
+            _stop(wheel)
 
 
 @main.command(epilog="Example: keepwell schedule")
@@ -424,13 +435,12 @@ def schedule(workspace: Workspace) -> None:
     """Turn the wheel by the schedule, without doors. Several may run; one lease makes them one."""
     from worker.schedule import Wheel
 
-    over = threading.Event()
-    _on_signals(over.set)
+    over = _told_to_stop()
     wheel = Wheel(workspace)
     wheel.start()
     click.echo(f"Keepwell turns by the schedule ({workspace.mode})", err=True)
     over.wait()
-    wheel.stop()
+    _stop(wheel)
 
 
 @main.command(epilog="Example: keepwell demo --once --json")
@@ -454,12 +464,14 @@ def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port:
 
 
 @contextmanager
-def _lease(workspace: Workspace) -> Iterator[None]:
+def _lease(workspace: Workspace, *names: str) -> Iterator[None]:
+    """Hold the leases of these names, of the wheel where none is named, so that no schedule gets in between."""
     from worker.lib.lease import Lease
 
-    with Lease(workspace.store, workspace.clock, "wheel").held() as mine:
-        if not mine:
-            raise click.ClickException("another process is turning the wheel; try again in a minute")
+    with ExitStack() as stack:
+        for name in names or ("wheel",):
+            if not stack.enter_context(Lease(workspace.store, workspace.clock, name).held()):
+                raise click.ClickException("another process is turning the wheel; try again in a minute")
         yield
 
 
@@ -477,6 +489,16 @@ def _tell_troubles(troubles: dict[str, str]) -> None:
         click.echo(f"  LOOK  {where}: {why}", err=True)
 
 
-def _on_signals(stop: Callable[[], Any]) -> None:
+def _told_to_stop() -> threading.Event:
+    """Set when the system, or Ctrl-C, asks us to end."""
+    over = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop())
+        signal.signal(name, lambda *_: over.set())
+    return over
+
+
+def _stop(wheel: Wheel) -> None:
+    if not wheel.stop():
+        # A vendor that does not answer holds a thread, and Python would wait for it. All that is done is stored.
+        logging.shutdown()
+        os._exit(0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from worker.assess import Assessed, Terms, assess_due, new_run
 from worker.dispatch import alerts, mail, outbox
 from worker.dispatch.writeback import Written, write_waiting
+from worker.facts import Delivery, Parsed
 from worker.intake import inbox, mirror
 from worker.intake.pull import pull
 from worker.lib.clock import seconds
@@ -17,6 +18,10 @@ from worker.lib.http import Failure
 from worker.lib.store import sql
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
+
+
+class Stopped(Exception):
+    """A turn was told to stop before it was through. What it did is stored, and the next turn goes on from there."""
 
 
 @dataclass
@@ -35,41 +40,72 @@ class Turn:
     silent: bool = False
 
 
+def _never() -> bool:
+    return False
+
+
 def turn(
-    workspace: Workspace, *, kind: str = "run", pulls: bool = True, everyone: bool = False, dispatch: bool = True
-) -> Turn:
+    workspace: Workspace, *, kind: str = "run", pulls: bool = True, everyone: bool = False, dispatch: bool = True,
+    pulled: bool = True, stop: Callable[[], bool] = _never,
+) -> Turn:  # fmt: skip
     """Turn the wheel once. The caller holds the lease.
 
-    In `watch` nothing leaves; the first pass in any mode is silent. Without `dispatch` what is decided waits.
+    In `watch` nothing leaves; the first pass in any mode is silent. Without `dispatch` what is decided waits. Without
+    `pulled` only what came by itself is parsed: another thread is at the pages, and half of them would mislead. `stop`
+    is asked between any two steps; raises Stopped where it says so before everything was assessed.
     """
     store, clock = workspace.store, workspace.clock
-    done = take_in(workspace, kind=kind, pulls=pulls)
+    done = take_in(workspace, kind=kind, pulls=pulls, pulled=pulled, stop=stop)
     done.silent = not switch(store, "first_pass")
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))
     if dispatch and workspace.mode == "live" and not workspace.paused and not done.silent:
-        _dispatch(workspace, done)
-    summary = json.dumps(asdict(done), default=str, sort_keys=True)
-    store.run(sql("house", "end_run"), {"id": done.run_id, "now": seconds(clock), "summary": summary})
+        _dispatch(workspace, done, stop)
+    _end(workspace, done)
     return done
 
 
-def take_in(workspace: Workspace, *, kind: str = "pull", pulls: bool = True) -> Turn:
-    """The first half of a turn: pull and parse. Scores nothing."""
+def _end(workspace: Workspace, done: Turn) -> None:
+    summary = json.dumps(asdict(done), default=str, sort_keys=True)
+    binds = {"id": done.run_id, "now": seconds(workspace.clock), "summary": summary}
+    workspace.store.run(sql("house", "end_run"), binds)
+
+
+def take_in(
+    workspace: Workspace, *, kind: str = "pull", pulls: bool = True, pulled: bool = True,
+    stop: Callable[[], bool] = _never,
+) -> Turn:  # fmt: skip
+    """The first half of a turn: pull and parse. Scores nothing. Raises Stopped."""
     store, clock = workspace.store, workspace.clock
     done = Turn(run_id=new_run(store, kind, seconds(clock)))
     if pulls:
-        _pull(workspace, done)
-    done.taken = inbox.parse_waiting(store, workspace.parse, seconds(clock), time_zone=workspace.time_zone)
+        _pull(workspace, done, stop)
+
+    def parse(delivery: Delivery) -> Parsed:
+        if stop():
+            raise Stopped
+        return workspace.parse(delivery)
+
+    done.taken = inbox.parse_waiting(store, parse, seconds(clock), time_zone=workspace.time_zone, pulled=pulled)
     return done
 
 
-def _pull(workspace: Workspace, done: Turn) -> None:
+def fetch(workspace: Workspace, *, stop: Callable[[], bool] = _never) -> Turn:
+    """Only pull: every vendor's news as raw pages, for a turn to parse. The caller holds the lease. Raises Stopped."""
+    done = Turn(run_id=new_run(workspace.store, "pull", seconds(workspace.clock)))
+    _pull(workspace, done, stop)
+    _end(workspace, done)
+    return done
+
+
+def _pull(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
     for name, one in workspace.connected.items():
         if one.http is None:
             continue
         for stream in one.integration.pulls:
+            if stop():
+                raise Stopped
             reason = pull(workspace.store, name, stream, one.http, one.settings)
             done.pulled.append(f"{name} {stream.stream}")
             if reason:
@@ -92,14 +128,18 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
     )
 
 
-def _dispatch(workspace: Workspace, done: Turn) -> None:
+def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
     store, clock = workspace.store, workspace.clock
     mailer, alerter = workspace.mailer, workspace.alerter
+
+    def held_up() -> bool:
+        return stop() or workspace.paused
+
     outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
     if alerter is not None:  # first: a person can act while the rest is on its way
-        done.alerts = alerts.send_waiting(store, alerter, clock, stop=lambda: workspace.paused)
+        done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up)
     try:
-        _write_back(workspace, done)
+        _write_back(workspace, done, held_up)
     except Failure as failure:
         done.troubles[f"{workspace.crm_source} write-back"] = str(failure)
     if mailer is not None:
@@ -107,7 +147,7 @@ def _dispatch(workspace: Workspace, done: Turn) -> None:
             done.mails = mail.send_waiting(
                 store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
                 time_zone=workspace.time_zone, sign=workspace.sign,
-                reread=lambda addresses: _reread(workspace, addresses, done),
+                reread=lambda addresses: _reread(workspace, addresses, done), stop=stop,
             )  # fmt: skip
 
 
@@ -127,7 +167,7 @@ def _reread(workspace: Workspace, addresses: Collection[str], done: Turn) -> boo
     return True
 
 
-def _write_back(workspace: Workspace, done: Turn) -> None:
+def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -> None:
     crm, source = workspace.crm, workspace.crm_source
     if crm is None:
         return
@@ -137,8 +177,6 @@ def _write_back(workspace: Workspace, done: Turn) -> None:
         )
         return
     ids = workspace.crm_ids(crm)
-    done.written = write_waiting(
-        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=lambda: workspace.paused
-    )
+    done.written = write_waiting(workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up)
     if done.written.reasons:
         done.troubles[f"{source} write-back"] = done.written.reasons[0]

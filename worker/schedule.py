@@ -1,28 +1,41 @@
 """When the wheel turns by itself: on the schedule, and at once when something that matters has come in.
 
 Any number of processes may run this over one database. Each turn is made under one lease, and each tick of the schedule
-is a slot that can be taken once; so two schedulers do the work once, and when one dies the other goes on.
+is a slot whose work is done once; so two schedulers do the work once, and when one dies the other does what is left.
+Vendors are asked under a lease of their own: a slow one must not hold up what has come in meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from worker import river
+from worker.dispatch.outbox import STRANDED_AFTER
 from worker.lib.clock import seconds, zone
 from worker.lib.lease import Lease
-from worker.lib.store import sql
-from worker.river import Turn, turn
+from worker.lib.store import StoreError, sql
+from worker.plays.records import switch
 from worker.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 LISTENS_EVERY: Final = 2.0
-"""Seconds between two looks for deliveries that came in through another process."""
+"""Seconds between two looks for what came in through another process, or has become due."""
+LISTENS_AT_LEAST_EVERY: Final = 30.0
+"""The same while looking fails, as when the database is away."""
+LOOKS_AT_CALENDAR_EVERY: Final = 5
+"""Seconds between two looks whether a slot of the schedule has come and its work is not done."""
+RESTS_AT_MOST: Final = 900
+"""Seconds between two tries of a slot whose work broke off."""
+ENDS_WITHIN: Final = 10.0
+"""Seconds that a turn is given to come to a place where it can stop."""
 
 
 class Wheel:
@@ -32,84 +45,170 @@ class Wheel:
         """Nothing runs yet."""
         self._workspace = workspace
         self._lease = Lease(workspace.store, workspace.clock, "wheel")
+        self._pull_lease = Lease(workspace.store, workspace.clock, "pull")
         self._one_at_a_time = threading.Lock()
         self._wake = threading.Event()
         self._over = threading.Event()
+        self._since = 0  # when the last turn of ours began: what was there then has been looked at
+        self._done: dict[str, str] = {}  # job -> the last slot of which we know that its work is done
+        self._failures: dict[str, int] = {}
+        self._rests_until: dict[str, int] = {}
         self._scheduler: BackgroundScheduler | None = None
         self._listener: threading.Thread | None = None
 
-    def turn(self, *, kind: str, pulls: bool = False, everyone: bool = False, slot: str = "") -> Turn | None:
-        """Make one turn; None where another process is at it, or the slot was taken already."""
+    def turn(self, *, kind: str, everyone: bool = False, slot: str = "") -> river.Turn | None:
+        """Make one turn over what is there; asks no vendor for news.
+
+        None where another process is at it, where the work of the slot was done already, and before the first whole pass
+        while vendors are being asked: that pass is the silent one, and must see everybody. Raises river.Stopped.
+        """
         with self._one_at_a_time, self._lease.held() as mine:
-            if not mine or (slot and not self._lease.take_slot(kind, slot)):
+            if not mine or (slot and self._lease.slot_is_taken(kind, slot)):
                 return None
-            return turn(self._workspace, kind=kind, pulls=pulls, everyone=everyone)
+            pulled = not self._pull_lease.is_held()
+            if not pulled and not switch(self._workspace.store, "first_pass"):
+                return None
+            began = seconds(self._workspace.clock)
+            done = river.turn(
+                self._workspace, kind=kind, pulls=False, everyone=everyone, pulled=pulled,
+                stop=lambda: self._over.is_set() or self._lease.lost,
+            )  # fmt: skip
+            self._since = began
+            if slot:
+                self._lease.take_slot(kind, slot)
+        _tell(done, kind)
+        return done
 
     def wake(self) -> None:
         """Something that matters has come in: look at once. Returns immediately."""
         self._wake.set()
 
-    # -- jobs ---------------------------------------------------------------------------------------------------------
+    # -- by the calendar ----------------------------------------------------------------------------------------------
 
     def pull(self) -> None:
-        """The regular tick: ask the vendors, then everything else."""
+        """Ask the vendors, once in `pull_every`, whoever gets to it first; then turn."""
         every = self._workspace.config.schedule.pull_every
-        tick = seconds(self._workspace.clock) // every * every
-        self._safely("pull", pulls=True, slot=str(tick))
+        slot = str(seconds(self._workspace.clock) // every * every)
+        self._see_to("pull", slot, lambda: self._pull(slot))
 
     def daily(self) -> None:
-        """Once a local day: look at everybody. Keyed by the date, since the autumn hour comes twice."""
-        today = datetime.fromtimestamp(self._workspace.clock.now(), zone(self._workspace.time_zone)).date()
-        self._safely("daily", everyone=True, slot=today.isoformat())
+        """Look at everybody, once a local day from `assess_daily_at` on.
+
+        The slot is the date: in autumn an hour comes twice, and in spring the very minute may be missing.
+        """
+        local = datetime.fromtimestamp(self._workspace.clock.now(), zone(self._workspace.time_zone))
+        if local.hour * 60 + local.minute >= self._workspace.config.schedule.assess_daily_at:
+            slot = local.date().isoformat()
+            self._see_to("daily", slot, lambda: self._daily(slot))
+
+    def _pull(self, slot: str) -> bool:
+        with self._pull_lease.held() as mine:
+            if not mine:
+                return False
+            if self._pull_lease.slot_is_taken("pull", slot):
+                return True
+            done = river.fetch(self._workspace, stop=lambda: self._over.is_set() or self._pull_lease.lost)
+            self._pull_lease.take_slot("pull", slot)
+        for where, why in done.troubles.items():
+            log.warning("%s: %s", where, why)
+        self.turn(kind="regular")  # where another process is turning, the listener finds the pages
+        return True
+
+    def _daily(self, slot: str) -> bool:
+        return self.turn(kind="daily", everyone=True, slot=slot) is not None or self._lease.slot_is_taken("daily", slot)
+
+    def _see_to(self, job: str, slot: str, work: Callable[[], bool]) -> None:
+        """Do the work of a slot unless it is done; what could not be done is tried again at a later look."""
+        now = seconds(self._workspace.clock)
+        if self._done.get(job) == slot or now < self._rests_until.get(job, 0):
+            return
+        try:
+            if work():
+                self._done[job] = slot
+                self._failures.pop(job, None)
+        except river.Stopped:
+            log.info("%s was told to stop; the next one goes on from what is stored", job)
+        except Exception:
+            failures = self._failures[job] = self._failures.get(job, 0) + 1
+            rest = min(RESTS_AT_MOST, 15 * 2 ** min(failures, 10))
+            self._rests_until[job] = now + rest
+            log.exception("%s broke off and is tried again in %d seconds, from what is stored", job, rest)
+
+    # -- at once ------------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Take in what came by webhook or API. Runs until `stop`."""
+        """Turn for what came by webhook or API, and for effects that have become due. Runs until `stop`."""
+        wait = LISTENS_EVERY
         while not self._over.is_set():
-            self._wake.wait(LISTENS_EVERY)
+            self._wake.wait(wait)
             self._wake.clear()
-            if not self._over.is_set():
-                try:
-                    waiting = self._workspace.store.value(sql("house", "work_waits"))
-                except Exception:
-                    log.exception("the database could not be asked for what waits")
-                    continue
-                if waiting:
-                    self._safely("urgent")
+            if self._over.is_set():
+                break
+            well = self.look()
+            if well and wait > LISTENS_EVERY:
+                log.info("the wheel turns again")
+            wait = LISTENS_EVERY if well else min(2 * wait, LISTENS_AT_LEAST_EVERY)
         self._workspace.store.let_go()
 
-    def _safely(self, kind: str, *, pulls: bool = False, everyone: bool = False, slot: str = "") -> None:
+    def look(self) -> bool:
+        """Look once, and turn where something waits; False where that broke off, and should rest for longer."""
         try:
-            done = self.turn(kind=kind, pulls=pulls, everyone=everyone, slot=slot)
+            if self._workspace.store.value(sql("house", "work_waits"), self._unseen()) is not None:
+                self.turn(kind="urgent")
+        except river.Stopped:
+            log.info("a turn was told to stop; the next one goes on from what is stored")
+        except StoreError as error:
+            log.error("the database cannot be used, and is asked again: %s", error)
+            return False
         except Exception:
             log.exception("a turn broke off; the next one goes on from what is stored")
-            return
-        if done is not None:
-            log.info(
-                "turn %s (%s): %d deliveries, %d assessed, %d changes, %d troubles", done.run_id, kind,
-                done.taken.deliveries, done.assessed.customers, done.assessed.changes, len(done.troubles),
-            )  # fmt: skip
+            return False
+        return True
+
+    def _unseen(self) -> dict[str, int]:
+        return {
+            "pulled": int(not self._pull_lease.is_held()), "since": self._since,
+            "now": seconds(self._workspace.clock), "stranded": STRANDED_AFTER,
+        }  # fmt: skip
 
     # -- running ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to turn by the schedule, in threads of this process."""
-        schedule = self._workspace.config.schedule
-        hour, minute = divmod(schedule.assess_daily_at, 60)
-        scheduler = BackgroundScheduler(timezone=zone(self._workspace.time_zone))
-        often = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
-        now = datetime.now(zone(self._workspace.time_zone))
-        scheduler.add_job(self.pull, "interval", seconds=schedule.pull_every, next_run_time=now, **often)
-        scheduler.add_job(self.daily, "cron", hour=hour, minute=minute, **often)
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(2)}, timezone=zone(self._workspace.time_zone),
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )  # fmt: skip
+        for job in (self.pull, self.daily):
+            now = datetime.now(zone(self._workspace.time_zone))
+            scheduler.add_job(job, "interval", seconds=LOOKS_AT_CALENDAR_EVERY, next_run_time=now)
         scheduler.start()
         self._scheduler = scheduler
         self._listener = threading.Thread(target=self.listen, name="listener", daemon=True)
         self._listener.start()
 
-    def stop(self) -> None:
-        """Finish the turn that is being made, and make no more."""
+    def stop(self) -> bool:
+        """End the turn that is being made where it can be ended, and make no more; False where one does not end."""
         self._over.set()
         self._wake.set()
+        ending = threading.Thread(target=self._end, name="ending", daemon=True)
+        ending.start()
+        ending.join(ENDS_WITHIN)
+        if ending.is_alive():
+            log.warning("a turn does not come to an end and is left; the next one goes on from what is stored")
+        return not ending.is_alive()
+
+    def _end(self) -> None:
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=True)
         if self._listener is not None:
             self._listener.join()
+
+
+def _tell(done: river.Turn, kind: str) -> None:
+    log.info(
+        "turn %s (%s): %d deliveries, %d assessed, %d changes, %d troubles", done.run_id, kind,
+        done.taken.deliveries, done.assessed.customers, done.assessed.changes, len(done.troubles),
+    )  # fmt: skip
+    for where, why in done.troubles.items():
+        log.warning("%s: %s", where, why)

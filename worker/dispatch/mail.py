@@ -258,18 +258,21 @@ def send_waiting(
     time_zone: str,
     sign: Callable[[str], str],
     reread: Callable[[Collection[str]], bool],
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, int]:
     """Empty the mail lane as far as it may be: each mail is asked about again, then sent; gives counts by outcome.
 
     `sign` makes the token of the unsubscribe address from an effect's id. `reread` is given the addresses of some mails
     before they leave, and takes in what the CRM says of them now: an opt-out moves no date there, so no pull brings it.
-    Where it gives False, nobody knows, and the mails wait.
+    Where it gives False, nobody knows, and the mails wait. `stop` is asked before each: whether this process is to end.
     """
     outcomes: dict[str, int] = {}
-    while waiting := outbox.due(store, Lane.MAIL, seconds(clock), AT_ONCE):
+    while not stop() and (waiting := outbox.due(store, Lane.MAIL, seconds(clock), AT_ONCE)):
         if not reread(frozenset(waiting.values())):
             break
         for effect_id in waiting:
+            if stop():
+                break
             queued = outbox.claim_this(store, effect_id, seconds(clock))
             if queued is not None:
                 outcome = _send(store, mailer, templates, sender, rules, clock, queued, time_zone=time_zone, sign=sign)

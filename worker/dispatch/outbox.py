@@ -14,13 +14,15 @@ from typing import Final
 
 from worker.effects import Alert, Effect, Lane, Mail, Standing
 from worker.lib.ids import new_id
+from worker.lib.lease import LASTS
 from worker.lib.store import Row, Store, sql
 
 MOST_ATTEMPTS: Final = 8
 LONGEST_WAIT: Final = 7 * 86_400
 """Seconds; a vendor that asks to be left alone for longer is asked again after that."""
-STRANDED_AFTER: Final = 900
-"""Seconds after which a row found in `sending` belongs to nobody any more: longer than any client's time-out."""
+STRANDED_AFTER: Final = LASTS
+"""Seconds after which a row found in `sending` belongs to nobody any more: who sends holds the lease, and who has not
+renewed that for so long has lost it, and sends no more."""
 
 _KINDS: Final[Mapping[str, type[Standing] | type[Mail] | type[Alert]]] = {
     "standing": Standing,

@@ -38,14 +38,17 @@ def parse_waiting(
     *,
     time_zone: str = "UTC",
     most: int = 10_000,
+    pulled: bool = True,
 ) -> Taken:
     """Take in what has arrived and not been parsed, oldest first, each delivery in its own transaction.
+
+    Without `pulled` the pages of pulls are left: only what came by itself, by webhook or API, is taken.
 
     `parsers` gives what a delivery says, by its source; it raises ValueError (KeyError, TypeError …) for one it cannot
     read, which is then tried `ATTEMPTS` times in all and parked with the reason.
     """
     taken = Taken()
-    for row in store.rows(sql("intake", "unparsed"), {"attempts": ATTEMPTS, "most": most}):
+    for row in store.rows(sql("intake", "unparsed"), {"attempts": ATTEMPTS, "most": most, "pulled": int(pulled)}):
         delivery = Delivery(
             row["id"], row["source"], row["stream"], row["external_id"], row["body"], row["received_at"]
         )

@@ -28,10 +28,12 @@ on conflict (name) do update set owner = excluded.owner, until = excluded.until
 where leases.until < :now or leases.owner = excluded.owner
 returning owner
 """
+_HELD: Final = "select owner from leases where name = :name and until >= :now"
 _SLOT: Final = """
 insert into slots (job, slot, owner, at) values (:job, :slot, :owner, :now)
 on conflict (job, slot) do nothing
 """
+_TAKEN: Final = "select owner from slots where job = :job and slot = :slot"
 
 
 class Lease:
@@ -41,12 +43,24 @@ class Lease:
         """Nothing is taken yet. The owner is this object, not the process: two in one process exclude each other."""
         self._store, self._clock, self._name = store, clock, name
         self.owner = secrets.token_hex(8)
+        self._until = 0
 
     def take(self) -> bool:
         """Take or renew it; False while somebody else holds it."""
         now = seconds(self._clock)
         binds = {"name": self._name, "owner": self.owner, "until": now + LASTS, "now": now}
-        return self._store.row(_TAKE, binds) is not None
+        mine = self._store.row(_TAKE, binds) is not None
+        self._until = now + LASTS if mine else 0
+        return mine
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else may hold it by now: it was taken from us, or could not be renewed in time."""
+        return seconds(self._clock) > self._until
+
+    def is_held(self) -> bool:
+        """Whether anybody holds it, we or others."""
+        return self._store.row(_HELD, {"name": self._name, "now": seconds(self._clock)}) is not None
 
     def release(self) -> None:
         """Give it back at once."""
@@ -73,12 +87,21 @@ class Lease:
     def _keep(self, over: threading.Event) -> None:
         while not over.wait(RENEWED_EVERY):
             try:
-                self.take()
+                if not self.take():
+                    log.error("the lease %s was lost: somebody else goes on from what is stored", self._name)
+                    break
             except Exception:
                 log.exception("the lease %s could not be renewed; tried again in %g seconds", self._name, RENEWED_EVERY)
         self._store.let_go()
 
     def take_slot(self, job: str, slot: str) -> bool:
-        """Take one tick of a job; False where it was taken, by whomever, ever."""
+        """Take one tick of a job; False where it was taken, by whomever, ever.
+
+        Taken under the lease when its work is done: whoever dies before that leaves it to the next.
+        """
         binds = {"job": job, "slot": slot, "owner": self.owner, "now": seconds(self._clock)}
         return self._store.run(_SLOT, binds) > 0
+
+    def slot_is_taken(self, job: str, slot: str) -> bool:
+        """Whether the work of this tick has been done, by whomever."""
+        return self._store.row(_TAKEN, {"job": job, "slot": slot}) is not None

@@ -151,7 +151,8 @@ set urgent = case when excluded.urgent > dirty.urgent then excluded.urgent else 
 
 -- name: unparsed
 select id, source, stream, external_id, body, received_at, history, attempts
-from deliveries where parsed_at is null and attempts < :attempts
+from deliveries
+where parsed_at is null and attempts < :attempts and (:pulled = 1 or stream = 'webhook' or source = 'api')
 order by id limit :most
 
 -- name: parsed

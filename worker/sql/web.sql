@@ -45,8 +45,11 @@ select id from deliveries
 where source = :source and stream = :stream and external_id = :external_id and body_hash <> :body_hash
 limit 1
 
--- name: last_turn
-select max(coalesce(finished_at, started_at)) as at from runs
+-- name: last_turn: the end of the last one that came to its end; the beginning of the first where none ever did
+select coalesce(
+    (select finished_at from runs where finished_at is not null and kind <> 'pull' order by id desc limit 1),
+    (select started_at from runs order by id limit 1)
+) as at
 
 -- name: mailed_to
 select target from effects where id = :id and kind = 'mail' and target <> ''

@@ -6,7 +6,7 @@ import logging
 
 from flask import Blueprint, Response
 
-from worker.lib.clock import seconds
+from worker.lib.clock import DAY, seconds
 from worker.lib.store import sql
 from worker.web.answers import answer
 from worker.workspace import Workspace
@@ -20,16 +20,20 @@ def health(workspace: Workspace) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
-        """200 while the database answers and the wheel turns; 503 otherwise. Before the first turn it is not late."""
+        """200 while the database answers and turns come to their end; 503 otherwise. Before the first none is late."""
         try:
             last = workspace.store.value(sql("web", "last_turn"))
         except Exception as error:  # noqa: BLE001  whatever it is, the answer is that the database does not answer
             log.error("the database does not answer: %s", type(error).__name__)
             return answer({"status": "ill", "database": False, "turning": False}, 503)
-        now, allowed = seconds(workspace.clock), 4 * workspace.config.schedule.pull_every
-        turning = last is None or now - last <= allowed
+        turning = last is None or seconds(workspace.clock) - last <= _allowed(workspace)
         return answer(
             {"status": "well" if turning else "ill", "database": True, "turning": turning}, 200 if turning else 503
         )
 
     return blueprint
+
+
+def _allowed(workspace: Workspace) -> int:
+    """Seconds since the last turn: four of its ticks, and no more than two days, for there is a turn every day."""
+    return min(4 * workspace.config.schedule.pull_every, 2 * DAY)
