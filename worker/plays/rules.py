@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from string import Formatter
+from typing import Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +17,8 @@ from worker.lib.shape import shaped, spell
 from worker.lib.toml import parse
 
 DAY = 86_400
+
+_ALERT_WORDS: Final = frozenset({"name", "old_band", "band"})
 
 
 class When(BaseModel):
@@ -91,7 +94,20 @@ def _faults(play: Play, file: str, line: int) -> list[Problem]:
         found.append(Problem(file, line, "when.fact", f"{when.fact!r} is no kind of fact", spell(when.fact, KINDS)))
     if not play.mail and play.alert is None:
         found.append(Problem(file, 0, "", "this play does nothing", "give it [[mail]] or [alert]"))
+    if play.alert is not None and (odd := _odd_places(play.alert.title)):
+        found.append(
+            Problem(file, 0, "alert.title", f"cannot be filled in: {odd}", "use {name}, {old_band} and {band}")
+        )
     return found
+
+
+def _odd_places(title: str) -> str:
+    """What stands in braces and is none of the words that an alert knows; "" where all is well."""
+    try:
+        places = [place for _, place, _, _ in Formatter().parse(title) if place is not None]
+    except ValueError as error:
+        return str(error)
+    return ", ".join(f"{{{place}}}" for place in places if place not in _ALERT_WORDS)
 
 
 class Template(Protocol):
