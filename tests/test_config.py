@@ -30,6 +30,9 @@ class Printed:
     def send(self, letter: Letter) -> str:
         return letter.message_id
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Shouted:
     def send(self, alert: Alert) -> None:

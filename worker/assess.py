@@ -84,14 +84,14 @@ class _Decided:
 
     def scored(self, card: Card) -> records.Scored:
         """As the records keep it."""
-        why = explain.reason(card, self.assessment)
+        why = explain.reason(card, self.assessment, self.standing)
         return records.Scored(
             self.customer.id, self.moment.at, card.version, self.assessment, self.previous, self.standing, why
         )
 
 
 def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: bool = False) -> Assessed:
-    """Assess the customers whose facts have changed or whose local day has turned; with `everyone`, all.
+    """Assess those whose facts or scorecard have changed, or whose local day has turned; with `everyone`, all.
 
     Customers who have left are not assessed any more: their last score stands.
     """
@@ -101,7 +101,7 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
             row["id"], row["name"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0, row["heard"] or ""
         )
         for row in store.rows(sql("assess", "due"), {"now": now})
-        if row["id"] not in gone and (everyone or _is_due(row, terms.time_zone, now))
+        if row["id"] not in gone and (everyone or _is_due(row, terms, now))
     ]
     moments = {one.id: measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due}
     readings = measures.read(store, terms.card, list(moments.values()), terms.sources)
@@ -115,10 +115,10 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
     return done
 
 
-def _is_due(row: Row, time_zone: str, now: int) -> bool:
-    if row["dirty"] or row["assessed_at"] is None:
+def _is_due(row: Row, terms: Terms, now: int) -> bool:
+    if row["dirty"] or row["assessed_at"] is None or row["version"] != terms.card.version:
         return True
-    zone = row["time_zone"] or time_zone
+    zone = row["time_zone"] or terms.time_zone
     return local_day(row["assessed_at"], zone) < local_day(now, zone)
 
 
@@ -196,7 +196,7 @@ def _standings(store: Store, terms: Terms, one: _Decided) -> list[Standing]:
     if contact is None:
         return []
     main: str = contact["contact_id"]
-    words = explain.reason(terms.card, one.assessment)
+    words = explain.reason(terms.card, one.assessment, one.standing)
     wanted = Standing(customer_id, main, one.standing.band, shown_score(one.assessment), words, now)
     effects = []
     shown = outbox.shown(store, main)
@@ -228,7 +228,9 @@ def _happening(
     customer, now = one.customer, one.moment.at
     before = one.last.assessment.signals if one.last else ()
     new_signals = frozenset(one.assessment.signals) - frozenset(before)
-    new_facts = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
+    listened = {play.when.fact for play in terms.plays.values()}
+    known = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
+    new_facts = {kind: source_id for kind, source_id in known.items() if kind in listened}
     if change is None and not new_signals and not new_facts:
         # Nothing can set a play off, so nothing more needs to be read.
         return rules.Happening(customer.id, customer.name, now, score_id, one.standing.band)
@@ -241,7 +243,7 @@ def _happening(
         evidence=plays.evidence(store, customer.id, now, customer.time_zone),
         recipients=plays.recipients(store, customer.id, terms.crm),
         last_acts=plays.last_acts(store, customer.id),
-        why=explain.reason(terms.card, one.assessment),
+        why=explain.reason(terms.card, one.assessment, one.standing),
         link=f"{terms.public_url}/customers/{customer.id}",
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     if as_of:
         try:
             now = end_of_day(day_number(as_of), workspace.time_zone)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second for a day after the last that a calendar has
             raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
     gone = departed(store, now)
     rows = store.rows(sql("house", "customers_by"), {"now": now})
@@ -89,6 +89,7 @@ def find_customer(store: Store, word: str, *, by_beginning: bool = True) -> str:
 
     Raises Problems for none, or for several.
     """
+    word = word.encode("utf-8", "replace").decode()  # a terminal may hand over bytes that are no text
     source, _, external_id = word.partition(":")
     binds = {"word": word, "source": source, "external_id": external_id, "email": word.strip().casefold()}
     found = sorted({_kept(store, row["id"]) for row in store.rows(sql("house", "find"), binds)})
@@ -115,6 +116,9 @@ def explain(workspace: Workspace, word: str) -> dict[str, Any]:
     if score is None:
         cure = "score everybody with: keepwell run"
         raise Problems([Problem("customer", 0, "", f"{word!r} has no score yet", cure)])
+    if score.version != workspace.card.version:
+        cure = "score everybody under the present one with: keepwell run"
+        raise Problems([Problem("customer", 0, "", f"{word!r} was last scored under another scorecard", cure)])
     standing = records.standings(workspace.store, [customer_id])[customer_id]
     row = workspace.store.row(sql("house", "customer"), {"id": customer_id}) or {}
     return {

@@ -17,6 +17,7 @@ from worker.lib.clock import seconds
 from worker.lib.http import Failure
 from worker.lib.store import sql
 from worker.plays.records import set_switch, switch
+from worker.scoring.records import save_card
 from worker.workspace import Workspace
 
 
@@ -57,6 +58,7 @@ def turn(
     store, clock = workspace.store, workspace.clock
     done = take_in(workspace, kind=kind, pulls=pulls, pulled=pulled, stop=stop)
     done.silent = not switch(store, "first_pass")
+    save_card(store, workspace.card, workspace.config.scorecard.read_text("utf-8"), seconds(clock))
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))

@@ -25,6 +25,7 @@ DRIFTING = {
     "unpaid_invoices": Reading("value", Decimal(1)),
     "last_nps": Reading("value", Decimal(4), day=20_470),
     "open_tickets": Reading("value", Decimal(0)),
+    "former_days": Reading("value", Decimal(30)),
     "planned_cancellations": Reading("value", Decimal(0)),
 }
 
@@ -100,6 +101,7 @@ def test_a_single_overlong_reason_is_cut() -> None:
 
 WELL = {
     **{name: Reading("value", Decimal(12)) for name in STARTER.measures},
+    "former_days": Reading("value", Decimal(30)),
     **dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), Reading("value", Decimal(0))),
 }
 

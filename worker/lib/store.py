@@ -65,7 +65,10 @@ class Store(ABC):
     # -- reading and writing ------------------------------------------------------------------------------------------
 
     def rows(self, text: str, binds: Binds | None = None) -> list[Row]:
-        """Run a statement and give all its rows as dicts."""
+        """Run a statement and give all its rows as dicts.
+
+        Here and below: raises ValueError or OverflowError for a value that no column can hold.
+        """
         return self._rows(self._dialect(text), binds or {})
 
     def row(self, text: str, binds: Binds | None = None) -> Row | None:
@@ -135,6 +138,8 @@ class Store(ABC):
         """What `migrate` would apply."""
         try:
             done = {row["name"] for row in self.rows("select name from migrations")}
+        except StoreError:
+            raise
         except Exception as error:
             if self.in_transaction:
                 raise StoreError(f"the tables cannot be looked at: {error}") from error
@@ -339,15 +344,25 @@ class PostgresStore(Store):
         return _translated(text)
 
     def _rows(self, text: str, binds: Binds) -> list[Row]:
-        cursor = self._connection.execute(text, dict(binds))
-        return cast("list[Row]", cursor.fetchall()) if cursor.description else []
+        with self._told():
+            cursor = self._connection.execute(text, _storable(binds))
+            return cast("list[Row]", cursor.fetchall()) if cursor.description else []
 
     def _run(self, text: str, binds: Binds) -> int:
-        return int(self._connection.execute(text, dict(binds)).rowcount)
+        with self._told():
+            return int(self._connection.execute(text, _storable(binds)).rowcount)
 
     def _many(self, text: str, binds: Sequence[Binds]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(text, binds)
+        with self._told(), self._connection.cursor() as cursor:
+            cursor.executemany(text, [_storable(bind) for bind in binds])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A number of more than 64 bits is the value's fault, not the server's: as SQLite's driver has it."""
+        try:
+            yield
+        except self._psycopg.DataError as error:
+            raise ValueError(" ".join(str(error).split())) from error
 
     def _begin(self, depth: int) -> None:
         self._connection.execute(f"savepoint level_{depth}" if depth else "begin")
@@ -363,6 +378,14 @@ class PostgresStore(Store):
     def _lock_migrations(self) -> None:
         # Not a lock on the table: two that create it at once fail, in spite of `if not exists`; so with the schema.
         self.rows("select pg_advisory_xact_lock(hashtext(:name))", {"name": f"migrations of {self._schema}"})
+
+
+def _storable(binds: Binds) -> dict[str, Any]:
+    """PostgreSQL's text cannot hold NUL, which a vendor's JSON may (`\\u0000`): the replacement character stands in."""
+    return {
+        name: value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+        for name, value in binds.items()
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -1,10 +1,11 @@
 -- Stations 2 and 3 joined: who is due, and that they were looked at.
 
 -- name: due
-select c.id, c.name, c.time_zone, t.assessed_at, t.heard, d.urgent,
+select c.id, c.name, c.time_zone, t.assessed_at, t.heard, s.version, d.urgent,
     case when d.customer_id is null then 0 else 1 end as dirty
 from customers c
     left join standings t on t.customer_id = c.id
+    left join scores s on s.id = t.score_id
     left join dirty d on d.customer_id = c.id
 where c.merged_into is null and c.first_at <= :now
 order by c.id

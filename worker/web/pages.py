@@ -227,7 +227,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "score": score,
         "standing": standing,
         "drivers": _drivers(workspace, score),
-        "because": [card.rules[name].because for name in score.assessment.rules] if score and current else [],
+        "because": explain.rules_in_words(card, score.assessment) if score and current else [],
         "signals": [name.replace("-", " ") for name in score.assessment.signals] if score else [],
         "dimensions": words.measures_by_dimension(card, score.assessment) if score and current else [],
         "people": _people(workspace, customer_id),
