@@ -188,7 +188,7 @@ def keys_revoke(workspace: Workspace, key_id: str) -> None:
     from worker.web import auth
 
     if not auth.revoke_key(workspace.store, key_id, int(workspace.clock.now())):
-        raise click.ClickException(f"there is no key {key_id!r} in use; see: keepwell keys list")
+        raise click.BadParameter(f"there is no key {key_id!r} in use; see: keepwell keys list")
     click.echo(f"{key_id} is revoked.")
 
 
@@ -227,7 +227,12 @@ def pull(workspace: Workspace) -> None:
 @main.command("import", epilog="Example: keepwell import recipes/imports/ravenstack.toml data/*.csv")
 @click.argument("mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--report", "to", type=click.Path(dir_okay=False, path_type=Path), help="Where the data report goes.")
+@click.option(
+    "--report",
+    "to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the data report goes; else into the workspace.",
+)
 @_json
 @_with_workspace
 def import_(workspace: Workspace, mapping: Path, files: tuple[Path, ...], to: Path | None, as_json: bool) -> None:
@@ -242,7 +247,7 @@ def import_(workspace: Workspace, mapping: Path, files: tuple[Path, ...], to: Pa
             progress=lambda done, _: bar.update(done - bar.pos),
         )  # fmt: skip
     click.echo(report.as_json() if as_json else report.as_text())
-    for path in report.write(to or Path(f"{mapping.stem}.report.txt")):
+    for path in report.write(to or workspace.config.folder / f"{mapping.stem}.report.txt"):
         click.echo(f"written: {path}", err=True)
 
 

@@ -58,6 +58,33 @@ def test_a_delivery_that_cannot_be_read_is_tried_a_few_times_then_parked_and_the
     ]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Fact("usage", START, "app", "huge", 2**70),
+        Fact("usage", 2**70, "app", "far"),
+        Fact("usage", START, "app", "lone", label="\ud800"),
+    ],
+    ids=["a number too large", "a day too far", "half a letter"],
+)
+def test_what_no_column_can_hold_is_parked_and_the_rest_goes_on(store: Store, odd: Fact) -> None:
+    _arrive(store, "odd", {"who": 1})
+    for _ in range(ATTEMPTS):
+        parse_waiting(
+            store, lambda one: _parse(one) if "who" in one.body else Parsed((seen("app:9", facts=(odd,)),)), NOW
+        )
+
+    assert [row["attempts"] for row in _waiting(store)] == [ATTEMPTS]
+    assert store.rows("select source_id from facts") == [{"source_id": "f1"}]
+
+
+def test_a_nul_in_a_name_stops_nobody_else(store: Store) -> None:
+    _arrive(store, "odd", {"who": 1})
+    parse_waiting(store, lambda one: _parse(one) if "who" in one.body else Parsed((seen("app:9", name="A\0B"),)), NOW)
+
+    assert store.rows("select source_id from facts") == [{"source_id": "f1"}]
+
+
 def test_unknown_events_are_kept_and_counted_once_for_each_delivery(store: Store) -> None:
     _arrive(store, "sneeze")
     taken = [parse_waiting(store, _parse, NOW) for _ in range(2)]
