@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 from flask import Flask
-from waitress.server import create_server
 
 from tests.web.house import House, Page
 from worker.lib.clock import HOUR
 from worker.plays.records import switch
+from worker.sandbox.servers.loopback import Loopback
 from worker.web import auth
 from worker.web.guard import OPEN
 
@@ -235,10 +234,8 @@ def test_a_key_that_calls_too_often_is_asked_to_wait_and_others_are_not(house: H
 
 
 def test_the_doors_work_through_a_real_server(house: House) -> None:
-    server = create_server(house.app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    base = f"http://127.0.0.1:{server.effective_port}"
+    server = Loopback(house.app, "doors")
+    base = server.url
     event: dict[str, Any] = {"event_id": "1", "kind": "usage", "email": "ann@example.com"}
     try:
         with requests.Session() as session:
@@ -252,6 +249,4 @@ def test_the_doors_work_through_a_real_server(house: House) -> None:
             )
             assert (too_much.status_code, too_much.json()["code"]) == (413, "too_large")
     finally:
-        server.trigger.pull_trigger(server.close)  # waitress wants to be closed by its own thread
-        thread.join(timeout=10)
-        server.task_dispatcher.shutdown()
+        server.stop()

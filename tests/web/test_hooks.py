@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any, Final
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from tests import pretend
@@ -21,6 +19,7 @@ from worker.integration import Incoming, Integration, Receipt
 from worker.lib.clock import VirtualClock
 from worker.lib.store import Store
 from worker.registry import Connected
+from worker.sandbox.servers.loopback import Loopback
 from worker.web.hooks import MOST_BYTES, hooks
 
 NOW: Final = 1_767_225_600
@@ -211,15 +210,11 @@ def test_a_fault_of_ours_is_one_sentence_and_neither_log_nor_answer_quotes_the_r
 
 @contextmanager
 def _served(front: Front) -> Iterator[tuple[str, int]]:
-    server = create_server(front.app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
+    server = Loopback(front.app, "front")
     try:
-        yield "127.0.0.1", server.effective_port
+        yield "127.0.0.1", int(server.url.rpartition(":")[2])
     finally:
-        server.trigger.pull_trigger(server.close)  # waitress wants to be closed by its own thread
-        thread.join(5)
-        server.task_dispatcher.shutdown()
+        server.stop()
 
 
 def _raw(address: tuple[str, int], headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:

@@ -138,8 +138,9 @@ def hold(store: Store, effect_id: str, until: int, reason: str) -> None:
 
 
 def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> None:
-    """After a failure that may pass: wait longer each time, give up in the end."""
-    if queued.attempts >= MOST_ATTEMPTS:
+    """After a failure that may pass: wait longer each time, give up in the end; a mail, when it is no longer news."""
+    over = now >= queued.effect.expires_at if isinstance(queued.effect, Mail) else queued.attempts >= MOST_ATTEMPTS
+    if over:
         finish(store, queued.id, "failed", now, f"tried {queued.attempts} times; last: {reason}")
         return
     wait = min(LONGEST_WAIT, max(after or 0, min(6 * 3600, 30 * 2**queued.attempts)))

@@ -1,0 +1,54 @@
+"""What plays read of a customer: as of a moment, and no older than a mail may name."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import START
+from worker.facts import MILLION, Attribute, Fact, Identity
+from worker.intake import records as intake
+from worker.lib.clock import DAY
+from worker.lib.store import Store
+from worker.plays import records
+
+
+@pytest.fixture
+def ann(store: Store) -> tuple[str, str]:
+    """(customer, identity)."""
+    customer = intake.add_customer(store, name="Ann", first_at=START - 100 * DAY)
+    return customer, intake.add_identity(store, Identity("stripe", "cus_1"), customer, START - 100 * DAY)
+
+
+def test_the_segment_is_what_the_customer_was_then(store: Store, ann: tuple[str, str]) -> None:
+    customer, identity = ann
+    intake.put_attributes(
+        store, customer, identity, [Attribute("plan", "Solo", START - 50 * DAY), Attribute("plan", "Team", START)]
+    )
+
+    assert records.segment(store, customer, "plan", START - DAY) == "Solo"
+    assert records.segment(store, customer, "plan", START) == "Team"
+    assert records.segment(store, customer, "plan", START - 51 * DAY) == ""
+
+
+def test_a_mail_names_nothing_older_than_thirty_days_and_nothing_that_comes_later(
+    store: Store, ann: tuple[str, str]
+) -> None:
+    customer, identity = ann
+    facts = [
+        Fact("usage", START - ago * DAY, "api", f"use-{ago}", 2 * MILLION, f"feature {ago}") for ago in (40, 29, 3, -5)
+    ]
+    intake.add_facts(store, customer, identity, facts)
+
+    found = records.evidence(store, customer, START, "UTC")
+
+    assert found["usage_days"] == "2"
+    assert (found["usage_last_label"], found["usage_last_on"]) == ("feature 3", "29 December")
+    assert records.evidence(store, customer, START + 60 * DAY, "UTC").keys() == {"as_of"}
+
+
+def test_a_suppressed_address_stays_so_and_is_not_kept_in_the_open(store: Store) -> None:
+    records.suppress(store, "Ann@Example.com", "unsubscribed", START)
+    records.suppress(store, "ann@example.com", "again", START + DAY)
+
+    assert [row["reason"] for row in store.rows("select reason from suppressions")] == ["unsubscribed"]
+    assert "ann" not in str(store.rows("select * from suppressions")).lower()
