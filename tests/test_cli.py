@@ -1,0 +1,220 @@
+"""The command line, as a person uses it: the real console script in folders of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.conftest import START
+from worker.cli import main
+from worker.intake.pull import store_raw
+from worker.lib.store import SqliteStore
+
+PASSWORD = "a sentence of some length"
+SCRIPT = Path(sysconfig.get_path("scripts")) / "keepwell"
+
+
+class Terminal:
+    """Runs `keepwell` where nothing but the workspace may be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cwd = folder / "cwd"
+        self.cwd.mkdir()
+        self.workspace = folder / "acme"
+        self.environ = {"PATH": os.environ["PATH"], "KEEPWELL_PASSWORD": PASSWORD, "HOME": str(folder)}
+
+    def __call__(self, *words: str | bytes, code: int = 0, **environ: str) -> str:
+        """Run `keepwell -w WORKSPACE …`; gives what it printed, on either channel."""
+        done = subprocess.run(
+            [SCRIPT, "-w", self.workspace, *words], cwd=self.cwd, env=self.environ | environ, capture_output=True,
+            timeout=60, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")
+        assert "Traceback" not in said, said
+        assert done.returncode == code, said
+        return said
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    terminal = Terminal(folder)
+    terminal("init", str(terminal.workspace), "--name", "Acme")
+    return terminal.workspace
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, _made: Path) -> Iterator[Terminal]:
+    """A terminal in a folder of its own, with a workspace that was just made."""
+    found = Terminal(tmp_path)
+    shutil.copytree(_made, found.workspace)
+    yield found
+    assert list(found.cwd.iterdir()) == [], "nothing is written where a person happens to be"
+
+
+def _commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*before, name))
+        else:
+            yield (*before, name), command
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), list(_commands(main)), ids=lambda one: " ".join(one) if isinstance(one, tuple) else ""
+)
+def test_every_command_says_what_it_does_with_an_example_that_it_understands(
+    words: tuple[str, ...], command: click.Command
+) -> None:
+    assert command.help
+    assert str(command.epilog).startswith(f"Example: keepwell {' '.join(words)}")
+    with command.make_context(words[-1], ["--help"], resilient_parsing=True) as context:
+        assert str(command.epilog) in " ".join(command.get_help(context).split())
+
+
+def test_a_day_in_the_life_of_a_workspace(terminal: Terminal) -> None:
+    assert "up to date" in terminal("migrate")
+    assert "Acme is in watch" in terminal("check")
+    key = terminal("keys", "create", "make").strip()
+    assert key.startswith("kw_")
+    [listed] = json.loads(terminal("keys", "list", "--json"))
+    assert listed["name"] == "make"
+    assert key not in json.dumps(listed)
+
+    events = [
+        {
+            "event_id": f"e{n}",
+            "kind": "usage",
+            "at": f"2026-01-0{n}T09:00:00Z",
+            "email": "ann@acme.example",
+            "name": "Ann",
+        }
+        for n in range(1, 6)
+    ]
+    store = SqliteStore(terminal.workspace / "keepwell.db")
+    store_raw(store, "api", "events", "req_1", json.dumps(events), START)
+    store.close()
+    assert "1 deliveries read, 5 facts kept" in terminal("run")
+    usage = next(one for one in json.loads(terminal("facts", "--json")) if one["kind"] == "usage")
+    assert (usage["facts"], usage["customers"]) == (5, 1)
+    assert json.loads(terminal("score", "--json"))["customers"][0]["name"] == "Ann"
+    assert json.loads(terminal("explain", "ann@acme.example", "--json"))["name"] == "Ann"
+    assert terminal("explain", "Ann").startswith("Ann as of ")
+    assert "1 deliveries read again, 0 facts new or mended" in terminal("replay", "api")
+    assert "0 customers" in terminal("score", "--as-of", "2025-12-31")
+
+    assert terminal("keys", "revoke", listed["id"]) == f"{listed['id']} is revoked.\n"
+    assert terminal("undo") == "none\n"
+
+
+def test_a_workspace_goes_live_pauses_and_goes_on_when_told(terminal: Terminal) -> None:
+    assert terminal("mode") == "watch\n"
+    assert "The workspace is in live." in terminal("mode", "live", "--yes")
+    assert "Paused" in terminal("pause")
+    assert "paused" in terminal("check", code=1)
+    assert "0 effects have waited" in terminal("resume")
+    assert "Nothing will leave any more" in terminal("mode", "watch", "--yes")
+
+
+def test_a_change_of_mode_that_nobody_confirms_does_not_happen(terminal: Terminal) -> None:
+    terminal("mode", "live", code=1)
+
+    assert terminal("mode") == "watch\n"
+
+
+def test_a_workspace_is_closed_to_all_others(terminal: Terminal) -> None:
+    assert terminal.workspace.stat().st_mode & 0o777 == 0o700
+    assert (terminal.workspace / "keepwell.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["score", "--as-of", "2024-13-01"], "'2024-13-01' is no day"),
+        (["score", "--as-of", "9999-12-31"], "'9999-12-31' is no day"),
+        (["explain", "nobody"], "'nobody' is no customers"),
+        (["explain", ""], "is no customers"),
+        (["explain", b"a\xffb"], "is no customers"),
+        (["replay", "stripe", "--since", "soon"], "'soon' is no day; write it as 2026-01-31"),
+        (["undo", "run_x"], "run_x: wrote nothing that still stands"),
+        (["keys", "revoke", "key_x"], "there is no key 'key_x' in use"),
+        (["mode", "asleep"], "'asleep' is not one of"),
+        (["import", "nothing.toml", "rows.csv"], "'nothing.toml' does not exist"),
+        (["eval", "nothing.toml", "cases.jsonl"], "'nothing.toml' does not exist"),
+        (["explode"], "No such command 'explode'"),
+        (["demo", "--weeks", "0"], "0 is not in the range"),
+    ],
+    ids=lambda one: repr(one)[:40] if isinstance(one, list) else "",
+)
+def test_a_slip_of_a_person_is_told_in_words(terminal: Terminal, words: list[str | bytes], said: str) -> None:
+    assert said in terminal(*words, code=2)
+
+
+def test_a_folder_without_a_workspace_names_the_cure(terminal: Terminal) -> None:
+    shutil.rmtree(terminal.workspace)
+
+    assert "config.toml: is not there → make a workspace with: keepwell init" in terminal("check", code=2)
+
+
+def test_a_workspace_is_not_made_twice_nor_with_a_weak_password(terminal: Terminal) -> None:
+    assert "is there already" in terminal("init", str(terminal.workspace), code=2)
+    weak = terminal.workspace.parent / "weak"
+    assert "shorter than 10 characters" in terminal("init", str(weak), code=2, KEEPWELL_PASSWORD="short")
+    assert not weak.exists()
+
+
+def test_every_mistake_in_the_config_is_one_line_with_its_cure(terminal: Terminal) -> None:
+    wrong = '[workspace]\nname = "Acme"\ntime_zone = "Mars"\n[schedule]\npull_every = -4\n[worksapce]\nx = 1\n'
+    (terminal.workspace / "config.toml").write_text(wrong)
+    lines = terminal("run", code=2).splitlines()
+
+    assert len(lines) == 3
+    for line, place in zip(lines, (":3: workspace.time_zone", ":5: schedule.pull_every", ":6: worksapce"), strict=True):
+        assert place in line
+        assert " → " in line
+
+
+@pytest.mark.parametrize("text", [b"[workspace", b"\xff", b"name = "], ids=["cut off", "no text", "no value"])
+def test_a_config_that_cannot_be_read_is_told_in_one_line(terminal: Terminal, text: bytes) -> None:
+    (terminal.workspace / "config.toml").write_bytes(text)
+
+    assert "config.toml" in terminal("migrate", code=2)
+
+
+def test_a_database_that_is_gone_asks_for_the_tables(terminal: Terminal) -> None:
+    for file in terminal.workspace.glob("keepwell.db*"):
+        file.unlink()
+
+    assert "run: keepwell migrate" in terminal("check", code=2)
+    assert "1 applied: 0001_the_river" in terminal("migrate")
+    assert "Acme is in watch" in terminal("check")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("mysql://x", "names no database"), ("postgresql://x@127.0.0.1:1/x", "PostgreSQL does not answer")],
+)
+def test_a_wrong_address_of_the_database_is_told(terminal: Terminal, address: str, said: str) -> None:
+    assert said in terminal("check", code=2, DATABASE_URL=address)
+
+
+def test_a_file_that_is_no_database_is_told(terminal: Terminal) -> None:
+    (terminal.workspace / "keepwell.db").write_text("dear diary, " * 100)
+
+    assert "keepwell.db cannot be opened" in terminal("check", code=2)
+
+
+def test_while_one_turns_the_wheel_another_is_told_to_wait(terminal: Terminal) -> None:
+    store = SqliteStore(terminal.workspace / "keepwell.db")
+    store.run("insert into leases (name, owner, until) values ('wheel', 'other', 99999999999)")
+    store.close()
+
+    assert "another process is turning the wheel" in terminal("run", code=1)
