@@ -59,7 +59,7 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     gone = departed(store, now)
     rows = store.rows(sql("house", "customers_by"), {"now": now})
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
-    readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock)))
+    readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock), now))
     customers: list[Row] = []
     bands = dict.fromkeys([*workspace.card.order, "grey"], 0)
     for row in rows:

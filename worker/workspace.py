@@ -144,9 +144,13 @@ class Workspace:
             raise ValueError(f"no integration {delivery.source!r} is set up that could read this")
         return found.integration.parse(delivery, found.settings)
 
-    def sources(self, now: int) -> Sources:
-        """Which kinds of fact can be known at all, and which not at the moment because their source is quiet."""
-        connected: set[str] = {row["kind"] for row in self.store.rows(sql("house", "kinds_heard"))}
+    def sources(self, now: int, as_of: int | None = None) -> Sources:
+        """Which kinds of fact can be known at all, and which not at the moment because their source is quiet.
+
+        Of what is heard from no pull, nothing was known before its first fact: `as_of` says when, nothing means now.
+        """
+        binds = {"as_of": now if as_of is None else as_of}
+        connected: set[str] = {row["kind"] for row in self.store.rows(sql("house", "kinds_heard"), binds)}
         well: set[str] = set()
         quiet: set[str] = set()
         limit = max(QUIET_AFTER, 4 * self.config.schedule.pull_every)

@@ -8,7 +8,7 @@ group by kind, label order by kind, label
 select kind, count(distinct customer_id) as customers from rollup group by kind order by kind
 
 -- name: kinds_heard
-select distinct kind from rollup
+select distinct kind from rollup where first_at <= :as_of
 
 -- name: customers_by
 select id, name, time_zone from customers where merged_into is null and first_at <= :now order by id
