@@ -15,7 +15,7 @@ from integrations import csv
 from worker import registry
 from worker.config import Config
 from worker.config import load as load_config
-from worker.dispatch.mail import Sender, Templates
+from worker.dispatch.mail import ALWAYS, Sender, Templates
 from worker.facts import Delivery, Parsed
 from worker.intake import events, imports
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer
@@ -23,7 +23,7 @@ from worker.lib import assets
 from worker.lib.clock import HOUR, Clock, SystemClock
 from worker.lib.http import Http
 from worker.lib.problems import Problem, Problems
-from worker.lib.shape import spell
+from worker.lib.shape import spell, written
 from worker.lib.store import Store, open_store, sql
 from worker.plays import records as switches
 from worker.plays import rules
@@ -31,7 +31,7 @@ from worker.plays.arbiter import Rules
 from worker.plays.records import switch
 from worker.registry import Connected
 from worker.scoring import scorecard
-from worker.scoring.card import Card
+from worker.scoring.card import GREY, Card
 from worker.scoring.measures import Sources
 
 _T = TypeVar("_T")
@@ -210,13 +210,17 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
             problems.extend(found.problems)
             return None
 
-    card = gather(lambda: scorecard.load(config.scorecard.read_text("utf-8"), config.scorecard.name))
+    card = gather(lambda: scorecard.load(written(config.scorecard), config.scorecard.name))
     plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
     own = folder / "templates" / "email"
     templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
     if plays is not None and templates is not None:
         problems.extend(rules.templates_missing(plays, templates.by_name))
+    if templates is not None:
+        problems.extend(rules.unknown_needs(templates.by_name, ALWAYS))
     if card is not None and plays is not None:
+        if config.workspace.plays:  # those that ship wait for what a card of one's own need not have
+            problems.extend(rules.unheard_of(plays, {*card.order, GREY}, card.signals))
         problems.extend(_unanswered(card, plays, config.scorecard.name))
     if problems or card is None or plays is None or templates is None:
         raise Problems(problems)

@@ -30,7 +30,7 @@ from worker.lib.clock import Clock, seconds
 from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
 from worker.lib.ids import new_id
 from worker.lib.problems import Problem, Problems
-from worker.lib.shape import shaped
+from worker.lib.shape import shaped, written
 from worker.lib.store import Store, sql
 from worker.lib.toml import parse
 from worker.plays import arbiter
@@ -113,7 +113,7 @@ class Templates:
         layout = ""
         for folder in folders:
             if (folder / "layout.mjml").exists():
-                layout = (folder / "layout.mjml").read_text("utf-8")
+                layout = written(folder / "layout.mjml")
             for path in sorted(folder.glob("*.md")):
                 try:
                     self._by_name[path.stem] = self._read(path)
@@ -131,7 +131,7 @@ class Templates:
         return self._by_name
 
     def _read(self, path: Path) -> Template:
-        text = path.read_text("utf-8")
+        text = written(path)
         parts = re.split(r"^\+\+\+[ \t]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
         if len(parts) != 3 or parts[0].strip():
             raise Problems([Problem(path.name, 1, "", "has no head", "begin with +++, subject = …, and +++")])

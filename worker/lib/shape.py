@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -21,6 +22,17 @@ def spell(word: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return "use one of: " + ", ".join(names[:20]) if names else ""
+
+
+def written(path: Path) -> str:
+    """The text of a file that somebody wrote. Raises Problems where it is not UTF-8 or cannot be read."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        problem = Problem(path.name, 0, "", "is not UTF-8 text", "save it as UTF-8")
+    except OSError as error:
+        problem = Problem(path.name, 0, "", f"cannot be read: {error.strerror or error}", "mend its permissions")
+    raise Problems([problem])
 
 
 def shaped(model: type[Model], document: Document, file: str, *, under: tuple[str, ...] = ()) -> Model:
@@ -60,8 +72,8 @@ _CURES = {
     "bool": "write true or false",
     "tuple": 'write a list: ["…"]',
     "list": 'write a list: ["…"]',
-    "dict": "write a section, or { key = … }",
-    "model": "write a section, or { key = … }",
+    "dict": "write a section, or {{ key = … }}",
+    "model": "write a section, or {{ key = … }}",
     "literal_error": "write {expected}",
     "greater_than_equal": "write at least {ge}",
     "greater_than": "write more than {gt}",

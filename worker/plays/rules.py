@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.effects import Alert, Effect, Mail
 from worker.facts import KINDS
 from worker.lib.problems import Problem, Problems
-from worker.lib.shape import shaped, spell
+from worker.lib.shape import shaped, spell, written
 from worker.lib.toml import parse
 
 DAY = 86_400
@@ -74,7 +74,7 @@ def load(paths: Iterable[Path]) -> dict[str, Play]:
     problems: list[Problem] = []
     for path in sorted(paths):
         try:
-            document = parse(path.read_text("utf-8"), path.name)
+            document = parse(written(path), path.name)
             play = shaped(Play, document, path.name)
         except Problems as found:
             problems += found.problems
@@ -267,4 +267,36 @@ def templates_missing(plays: Mapping[str, Play], templates: Mapping[str, Templat
         Problem(f"{play.name}.toml", 0, f"mail[{place}].template", f"there is no template {variant.template!r}",
                 spell(variant.template, templates))
         for play in plays.values() for place, variant in enumerate(play.mail) if variant.template not in templates
+    ]  # fmt: skip
+
+
+def unheard_of(plays: Mapping[str, Play], bands: Collection[str], signals: Collection[str]) -> list[Problem]:
+    """The bands and signals that plays wait for and the scorecard does not have: those plays would never act."""
+    found = []
+    for play in plays.values():
+        named = [("when.band_turns", band) for band in play.when.band_turns]
+        named += [(f"mail[{place}].band", band) for place, one in enumerate(play.mail) for band in one.band]
+        found += [
+            Problem(f"{play.name}.toml", 0, key, f"{band!r} is no band of the scorecard", spell(band, bands))
+            for key, band in named if band not in bands
+        ]  # fmt: skip
+        signal = play.when.signal
+        if signal and signal not in signals:
+            what = f"{signal!r} is no signal of the scorecard"
+            cure = spell(signal, signals) or "give the scorecard that signal, or take this play out"
+            found.append(Problem(f"{play.name}.toml", 0, "when.signal", what, cure))
+    return found
+
+
+EVIDENCE: Final = ("count", "days", "last_on", "last_label", "last_value", "now")
+"""What a mail may name of each kind of fact: `usage_days`."""
+
+
+def unknown_needs(templates: Mapping[str, Template], always: Collection[str]) -> list[Problem]:
+    """The values that templates need and nobody ever has: those mails would never leave."""
+    known = {"as_of", *always, *(f"{kind.replace('.', '_')}_{part}" for kind in KINDS for part in EVIDENCE)}
+    return [
+        Problem(f"{name}.md", 0, "needs", f"{need!r} is nothing that is known of a customer", spell(need, known))
+        for name, template in templates.items() for need in sorted(template.needs - known)
+        if not need.startswith("custom_")
     ]  # fmt: skip
