@@ -241,7 +241,9 @@ def import_(workspace: Workspace, mapping: Path, files: tuple[Path, ...], to: Pa
     from worker.intake.imports import import_files
 
     reading = csv.read(mapping, list(files))
-    with click.progressbar(length=reading.rows, label="Taking in", file=sys.stderr) as bar:
+    with click.progressbar(
+        length=reading.rows, label="Taking in", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
         report = import_files(
             workspace.store, reading, now=int(workspace.clock.now()), time_zone=workspace.time_zone,
             progress=lambda done, _: bar.update(done - bar.pos),
@@ -453,7 +455,7 @@ def schedule(workspace: Workspace) -> None:
 @_json
 @click.option("--weeks", type=click.IntRange(1, 52), default=12, show_default=True, help="Weeks of virtual time.")
 @click.option(
-    "--customers", type=click.IntRange(10, 2000), default=200, show_default=True, help="How large the world is."
+    "--customers", type=click.IntRange(10, 480), default=200, show_default=True, help="How large the world is."
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another world.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True, help="Of the dashboard.")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from worker.assess import Assessed, Terms, assess_due, new_run
 from worker.dispatch import alerts, mail, outbox
 from worker.dispatch.writeback import Written, write_waiting
+from worker.effects import Lane
 from worker.facts import Delivery, Parsed
 from worker.intake import inbox, mirror
 from worker.intake.pull import pull
@@ -171,7 +172,7 @@ def _reread(workspace: Workspace, addresses: Collection[str], done: Turn) -> boo
 
 def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -> None:
     crm, source = workspace.crm, workspace.crm_source
-    if crm is None:
+    if crm is None or not outbox.due(workspace.store, Lane.CRM, seconds(workspace.clock), 1):
         return
     if not switch(workspace.store, f"canary:{source}"):
         done.troubles[f"{source} write-back"] = (

@@ -207,7 +207,9 @@ class Demo:
         self._servers.keap.faults.planned += SURE_FAULTS
         self._servers.keap.fail_next_items = 1
         _say(quiet, next(line for line in canary.fine if "field write" in line))
-        with click.progressbar(range(days), label=f"{self._weeks} weeks", file=sys.stderr) as bar:
+        with click.progressbar(
+            range(days), label=f"{self._weeks} weeks", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
             for day in bar:
                 self._live_a_day(workspace, session, START + day * DAY)
         self._settle(workspace)
