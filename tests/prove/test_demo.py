@@ -1,0 +1,67 @@
+"""The demo as a newcomer runs it: the real command, whole, and what the vendors' own records say of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.prove
+
+SHAPE: dict[str, Any] = {
+    "weeks": int, "customers": int, "facts": int, "changes": int, "alerts": int, "seconds": float, "faults_met": dict,
+    "bands": {"green": int, "yellow": int, "red": int, "grey": int},
+    "crm": {
+        "contacts_tagged": int, "contacts_with_score": int, "disagreeing_contacts": int, "foreign_values_lost": int,
+        "calls": int,
+    },
+    "mails": {"sent": int, "duplicates": int, "distinct_texts": int},
+    "webhooks": {"sent": int, "accepted": int},
+}  # fmt: skip
+
+
+def shape(data: Any) -> Any:
+    return {key: shape(value) for key, value in data.items()} if isinstance(data, dict) else type(data)
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    command = ["demo", "--once", "--json", "--weeks", "5", "--customers", "90", "--port", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", *command], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    [line] = done.stdout.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_prints_one_object_of_the_promised_shape(result: dict[str, Any]) -> None:
+    assert {**shape(result), "faults_met": dict} == SHAPE
+
+
+@pytest.mark.timeout(300)
+def test_keap_and_our_store_agree_and_nothing_of_others_is_lost(result: dict[str, Any]) -> None:
+    assert (result["crm"]["disagreeing_contacts"], result["crm"]["foreign_values_lost"]) == (0, 0)
+    assert result["crm"]["contacts_tagged"] == result["crm"]["contacts_with_score"] == sum(result["bands"].values())
+    assert result["crm"]["contacts_tagged"] > 75
+
+
+@pytest.mark.timeout(300)
+def test_mails_of_several_wordings_go_out_once_and_the_team_hears(result: dict[str, Any]) -> None:
+    assert result["mails"]["duplicates"] == 0
+    assert result["mails"]["distinct_texts"] >= 5
+    assert result["alerts"] > 0
+    assert result["changes"] > 0
+
+
+@pytest.mark.timeout(300)
+def test_every_webhook_is_accepted_and_every_kind_of_fault_is_met(result: dict[str, Any]) -> None:
+    assert result["webhooks"]["sent"] == result["webhooks"]["accepted"] > 100
+    assert {
+        "429_bare", "429_with_retry_after", "500", "duplicate_webhook", "reordered_webhook", "failed_item"
+    } <= result["faults_met"].keys()  # fmt: skip
