@@ -507,5 +507,5 @@ def _told_to_stop() -> threading.Event:
 def _stop(wheel: Wheel) -> None:
     if not wheel.stop():
         # A vendor that does not answer holds a thread, and Python would wait for it. All that is done is stored.
-        logging.shutdown()
+        wheel.abandon()
         os._exit(0)

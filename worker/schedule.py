@@ -198,6 +198,11 @@ class Wheel:
             log.warning("a turn does not come to an end and is left; the next one goes on from what is stored")
         return not ending.is_alive()
 
+    def abandon(self) -> None:
+        """Give the leases back although a turn is still being made; the caller ends the process with the next line."""
+        for lease in (self._lease, self._pull_lease):
+            lease.release()
+
     def _end(self) -> None:
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=True)

@@ -6,6 +6,7 @@ A table lease rather than an advisory lock: a lost connection drops the lock uns
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Lease:
     def __init__(self, store: Store, clock: Clock, name: str) -> None:
         """Nothing is taken yet. The owner is this object, not the process: two in one process exclude each other."""
         self._store, self._clock, self._name = store, clock, name
-        self.owner = secrets.token_hex(8)
+        self.owner = f"{os.getpid()}-{secrets.token_hex(8)}"  # the process id is for people who look
         self._until = 0
 
     def take(self) -> bool:

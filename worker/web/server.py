@@ -54,7 +54,7 @@ class WebServer:
                 wasyncore.loop(LOOKS_UP_EVERY, use_poll=True, map=self._map, count=1)
             self._drain()
         finally:
-            self._server.task_dispatcher.shutdown(timeout=0)
+            self._server.task_dispatcher.shutdown(timeout=2)
             wasyncore.close_all(self._map, ignore_all=True)
 
     def _drain(self) -> None:
