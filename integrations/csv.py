@@ -37,8 +37,9 @@ class CsvSettings(Settings):
     """Nothing to set: the mapping says it all."""
 
 
-CHUNK: Final = 10_000
-"""Rows in a delivery. Cut by line, so that a file that has only grown repeats its earlier deliveries."""
+CHUNK: Final = 1_000
+"""Rows in a delivery, and so in a transaction: webhooks wait for it, and are to be answered within a second. Cut by line,
+so that a file that has only grown repeats its earlier deliveries."""
 
 
 # -- parse ------------------------------------------------------------------------------------------------------------
