@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from worker.dispatch import journal
-from worker.lib.clock import iso, seconds
+from worker.lib.clock import DAY, iso, seconds
 from worker.lib.http import Failure
 from worker.lib.store import Store, sql
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
+
+LOOKS_BACK = 30 * DAY
+"""How long a record that could not be read is told about."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ def check(workspace: Workspace, canary: str | None = None) -> Report:
         report.findings.append(
             f"{workspace.crm_source} is not written to before one contact has been tried: keepwell check --canary CONTACT"
         )
-    _store(workspace, report)
+    _store(workspace.store, report, seconds(workspace.clock))
     return report
 
 
@@ -71,8 +74,7 @@ def _canary(workspace: Workspace, contact_id: str, report: Report) -> None:
     )
 
 
-def _store(workspace: Workspace, report: Report) -> None:
-    store = workspace.store
+def _store(store: Store, report: Report, now: int) -> None:
     for row in store.rows(sql("house", "pulls")):
         if row["failed_at"] is not None:
             since = iso(row["succeeded_at"]) if row["succeeded_at"] else "never"
@@ -82,6 +84,10 @@ def _store(workspace: Workspace, report: Report) -> None:
     for row in store.rows(sql("house", "parked")):
         report.findings.append(
             f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read: {row['error']}"
+        )
+    for row in store.rows(sql("house", "left_out"), {"since": now - LOOKS_BACK}):
+        report.findings.append(
+            f"{row['n']} deliveries of {row['source']} {row['stream']} hold what makes no facts, such as {row['example']:.200}"
         )
     for row in store.rows(sql("house", "interrupted")):
         report.findings.append(f"a mail to {row['target']} was interrupted; did it arrive? ({row['id']})")

@@ -110,9 +110,10 @@ def _pull(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
             if stop():
                 raise Stopped
             reason = pull(workspace.store, name, stream, one.http, one.settings)
-            done.pulled.append(f"{name} {stream.stream}")
             if reason:
                 done.troubles[f"{name} {stream.stream}"] = reason
+            else:
+                done.pulled.append(f"{name} {stream.stream}")
 
 
 def _terms(workspace: Workspace, silent: bool) -> Terms:

@@ -54,6 +54,11 @@ select source, stream, error, count(*) as n from deliveries
 where parsed_at is null and attempts > 0
 group by source, stream, error order by n desc, source, stream, error
 
+-- name: left_out
+select source, stream, count(*) as n, max(error) as example from deliveries
+where parsed_at is not null and error is not null and received_at >= :since
+group by source, stream order by n desc, source, stream
+
 -- name: interrupted
 select id, target from effects where state = 'unknown' order by id
 
