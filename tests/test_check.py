@@ -30,10 +30,10 @@ def test_live_data_that_comes_under_a_test_key_makes_no_facts_and_is_told_for_a_
 
     told = "1 deliveries of stripe webhook hold what makes no facts, such as evt_1: is live data under a test key"
     assert workspace.store.value("select count(*) as n from facts") == 0
-    assert any(one.startswith(told) for one in check.check(workspace).findings)
+    assert any(one.startswith(told) for one in check.check(workspace).fine)
 
     clock.move_to(START + 31 * DAY)
-    assert not any(one.startswith(told) for one in check.check(workspace).findings)
+    assert not any(one.startswith(told) for one in check.check(workspace).fine)
     workspace.close()
 
 

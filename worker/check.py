@@ -85,10 +85,6 @@ def _store(store: Store, report: Report, now: int) -> None:
         report.findings.append(
             f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read: {row['error']}"
         )
-    for row in store.rows(sql("house", "left_out"), {"since": now - LOOKS_BACK}):
-        report.findings.append(
-            f"{row['n']} deliveries of {row['source']} {row['stream']} hold what makes no facts, such as {row['example']:.200}"
-        )
     for row in store.rows(sql("house", "interrupted")):
         report.findings.append(f"a mail to {row['target']} was interrupted; did it arrive? ({row['id']})")
     for row in store.rows(sql("house", "given_up")):
@@ -96,6 +92,10 @@ def _store(store: Store, report: Report, now: int) -> None:
     doubts = int(store.value(sql("house", "doubts")))
     if doubts:
         report.findings.append(f"{doubts} matches are doubtful: the same address under another name")
+    for row in store.rows(sql("house", "left_out"), {"since": now - LOOKS_BACK}):
+        report.fine.append(
+            f"{row['n']} deliveries of {row['source']} {row['stream']} hold what makes no facts, such as {row['example']:.200}"
+        )
     report.fine += [f"refused at the door: {name}, {n} times" for name, n in _counted(store, "refused")]
     report.fine += [f"kept, of no known kind: {name}, {n} times" for name, n in _counted(store, "unknown")]
 
