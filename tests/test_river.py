@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import START
 from tests.dispatch.business import Business, business
 from worker import controls
 from worker.dispatch import alerts, outbox
@@ -69,11 +70,11 @@ def test_a_pause_stops_everything_outward_and_loses_nothing(here: Business) -> N
     here.queue_mail(ada)
     here.show(ada, "green")
     outbox.put(here.store, Alert(here.customer(ada), "Ada turned red", ""), "alert", here.now)
-    controls.set_paused(here.workspace, paused=True)
+    controls.set_paused(here.workspace.store, START, paused=True)
     here.turn(pulls=False)
     assert outward(here) == before
 
-    controls.set_paused(here.workspace, paused=False)
+    controls.set_paused(here.workspace.store, START, paused=False)
     here.turn(pulls=False)
 
     assert len(here.mailbox.messages) == 1

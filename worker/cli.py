@@ -240,6 +240,11 @@ def import_(workspace: Workspace, mapping: Path, files: tuple[Path, ...], to: Pa
     from integrations import csv
     from worker.intake.imports import import_files
 
+    to = to or workspace.config.folder / f"{mapping.stem}.report.txt"
+    if not to.resolve().parent.is_dir():
+        raise click.BadParameter(
+            f"{str(to.parent)!r} is no folder, so the report could not be written", param_hint="--report"
+        )
     reading = csv.read(mapping, list(files))
     with click.progressbar(
         length=reading.rows, label="Taking in", file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -249,7 +254,7 @@ def import_(workspace: Workspace, mapping: Path, files: tuple[Path, ...], to: Pa
             progress=lambda done, _: bar.update(done - bar.pos),
         )  # fmt: skip
     click.echo(report.as_json() if as_json else report.as_text())
-    for path in report.write(to or workspace.config.folder / f"{mapping.stem}.report.txt"):
+    for path in report.write(to):
         click.echo(f"written: {path}", err=True)
 
 
@@ -358,12 +363,14 @@ def mode(workspace: Workspace, to: str | None, yes: bool) -> None:
 
 
 @main.command(epilog="Example: keepwell pause")
-@_with_workspace
-def pause(workspace: Workspace) -> None:
+@click.pass_obj
+def pause(folder: Path) -> None:
     """Stop everything outward at once. Facts still come in, and scores are still made."""
-    from worker import controls
+    from worker import controls, setup
+    from worker.lib.clock import SystemClock, seconds
 
-    controls.set_paused(workspace, True)
+    with setup.opened_store(folder, os.environ) as store:
+        controls.set_paused(store, seconds(SystemClock()), paused=True)
     click.echo("Paused. Nothing leaves until: keepwell resume")
 
 
@@ -372,8 +379,9 @@ def pause(workspace: Workspace) -> None:
 def resume(workspace: Workspace) -> None:
     """Let things leave again, and say what has waited."""
     from worker import controls
+    from worker.lib.clock import seconds
 
-    controls.set_paused(workspace, False)
+    controls.set_paused(workspace.store, seconds(workspace.clock), paused=False)
     waiting = controls.waiting(workspace.store)
     click.echo(f"Resumed. {len(waiting)} effects have waited; each is asked about again before it leaves.")
 
@@ -464,6 +472,7 @@ def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port:
     from worker.sandbox.demo import Demo
 
     logging.getLogger().setLevel(logging.ERROR)  # the mailbox tells every word of SMTP
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that nothing of it is left behind
     sys.exit(Demo(weeks=weeks, customers=customers, seed=seed, port=port).show(once=once, as_json=as_json))
 
 

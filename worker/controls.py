@@ -54,9 +54,9 @@ def set_mode(workspace: Workspace, to: str) -> None:
         )
 
 
-def set_paused(workspace: Workspace, paused: bool) -> None:
-    """Stop everything outward, or let it leave again."""
-    set_switch(workspace.store, "paused", "yes" if paused else "no", seconds(workspace.clock))
+def set_paused(store: Store, now: int, *, paused: bool) -> None:
+    """Stop everything outward, or let it leave again. Needs the store alone, so that no mistake in a file hinders it."""
+    set_switch(store, "paused", "yes" if paused else "no", now)
 
 
 def runs_that_wrote(store: Store) -> list[Row]:
@@ -78,7 +78,7 @@ def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
     if dry_run:
         lines = [f"contact {r['contact_id']}: {r['what']} {r['name']}: {r['after']!r} → {r['before']!r}" for r in rows]
         return {"run": run_id, "lines": lines, "fields": 0, "tags": 0, "kept": [], "failed": []}
-    set_paused(workspace, paused=True)
+    set_paused(workspace.store, seconds(workspace.clock), paused=True)
     done = journal.undo(workspace.store, crm, workspace.crm_source, run_id, workspace.clock)
     lines = [f"{done.fields} fields and {done.tags} tags are as they were before {run_id}."]
     lines += [f"left as it is: {one}" for one in done.kept] + [f"could not be put back: {one}" for one in done.failed]

@@ -59,7 +59,7 @@ def turn(
     store, clock = workspace.store, workspace.clock
     done = take_in(workspace, kind=kind, pulls=pulls, pulled=pulled, stop=stop)
     done.silent = not switch(store, "first_pass")
-    save_card(store, workspace.card, workspace.config.scorecard.read_text("utf-8"), seconds(clock))
+    save_card(store, workspace.card, workspace.card_text, seconds(clock))
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))

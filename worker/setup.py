@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.config import FILE, load
 from worker.lib.clock import SystemClock, seconds
 from worker.lib.problems import Problem, Problems
-from worker.lib.store import open_store
+from worker.lib.store import Store, open_store
 from worker.plays.records import set_switch
 from worker.web.auth import hash_password
 
@@ -40,10 +41,8 @@ def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> 
     folder.chmod(0o700)
     (folder / FILE).write_text(_CONFIG.format(name=json.dumps(name, ensure_ascii=False)), "utf-8")
     migrate(folder, environ)
-    config = load(folder, environ)
-    store = open_store(config.database, schema=config.workspace.database_schema)
-    set_switch(store, "operator_password", hash_password(password), seconds(SystemClock()))
-    store.close()
+    with opened_store(folder, environ) as store:
+        set_switch(store, "operator_password", hash_password(password), seconds(SystemClock()))
     return [
         f"{folder} is a workspace in `watch`: it reads and scores, and writes nothing anywhere.",
         f"1. Connect your vendors in {folder / FILE}",
@@ -55,9 +54,16 @@ def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> 
 
 def migrate(folder: Path, environ: Mapping[str, str]) -> list[str]:
     """Bring the tables up to date; gives the names of what was applied."""
+    with opened_store(folder, environ) as store:
+        return store.migrate()
+
+
+@contextmanager
+def opened_store(folder: Path, environ: Mapping[str, str]) -> Iterator[Store]:
+    """A workspace's store alone: for what must go on working while a card, a play or a mail has a mistake."""
     config = load(folder, environ)
     store = open_store(config.database, schema=config.workspace.database_schema)
     try:
-        return store.migrate()
+        yield store
     finally:
         store.close()

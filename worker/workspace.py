@@ -51,6 +51,8 @@ class Workspace:
     card: Card
     plays: Mapping[str, rules.Play]
     templates: Templates
+    card_text: str = ""
+    """The card's file as it was read."""
 
     # -- what the config says, in the stations' words -----------------------------------------------------------------
 
@@ -210,7 +212,8 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
             problems.extend(found.problems)
             return None
 
-    card = gather(lambda: scorecard.load(written(config.scorecard), config.scorecard.name))
+    card_text = gather(lambda: written(config.scorecard)) or ""
+    card = gather(lambda: scorecard.load(card_text, config.scorecard.name)) if card_text else None
     plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
     own = folder / "templates" / "email"
     templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
@@ -226,7 +229,7 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
         raise Problems(problems)
     store = open_store(config.database, schema=config.workspace.database_schema)
     clock = clock or SystemClock()
-    return Workspace(config, store, clock, registry.connect(config, clock), card, plays, templates)
+    return Workspace(config, store, clock, registry.connect(config, clock), card, plays, templates, card_text)
 
 
 def _unanswered(card: Card, plays: Mapping[str, rules.Play], file: str) -> list[Problem]:

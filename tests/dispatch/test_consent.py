@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import START
 from tests.dispatch.business import Business
 from worker import controls
 from worker.dispatch import outbox
@@ -180,11 +181,11 @@ def test_a_mail_that_must_wait_says_why_and_loses_no_attempt(here: Business) -> 
 def test_a_pause_stops_the_mails_that_are_left_and_a_resume_lets_them_go(here: Business) -> None:
     contact_id = ready(here)
     effect_id = here.queue_mail(contact_id)
-    controls.set_paused(here.workspace, paused=True)
+    controls.set_paused(here.workspace.store, START, paused=True)
     here.turn(pulls=False)
     assert here.mailbox.messages == []
 
-    controls.set_paused(here.workspace, paused=False)
+    controls.set_paused(here.workspace.store, START, paused=False)
     here.turn(pulls=False)
 
     assert here.effect(effect_id)["state"] == "done"

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from tests.conftest import START
 from tests.dispatch.business import Business, business
 from worker import controls
 from worker.dispatch import journal, outbox
@@ -405,7 +406,7 @@ def test_after_an_undo_and_a_resume_the_standings_are_written_again(here: Busine
 
     here.turn(pulls=False, everyone=True)
     assert here.shown(ada) == (set(), "", "")
-    controls.set_paused(here.workspace, paused=False)
+    controls.set_paused(here.workspace.store, START, paused=False)
     here.turn(pulls=False, everyone=True)
 
     assert here.shown(ada) == shown

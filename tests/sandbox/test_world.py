@@ -6,7 +6,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -326,18 +325,3 @@ def test_the_vendors_know_who_left_and_how(twelve_weeks: Life) -> None:
         if customer.left == "failed payment":
             reason = records["subscriptions"][customer.subscription_id]["cancellation_details"]["reason"]
             assert reason == "payment_failed"
-
-
-def test_nothing_outside_the_sandbox_reads_the_truth() -> None:
-    root = Path(__file__).resolve().parents[2]
-    outside = [
-        path
-        for folder in ("worker", "integrations")
-        for path in (root / folder).rglob("*.py")
-        if root / "worker/sandbox" not in path.parents
-    ]
-    assert outside
-    readers = [
-        path.name for path in outside if "sandbox.world" in path.read_text() or "sandbox.population" in path.read_text()
-    ]
-    assert readers == []

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import worker.web
 from tests.web.house import House
 from worker.intake.events import Event
 from worker.lib.clock import DAY
@@ -49,7 +50,7 @@ def test_it_names_every_route_and_every_code(house: House, text: str) -> None:
         for rule in house.app.url_map.iter_rules()
         if rule.endpoint.startswith("api.")
     }
-    source = (Path(__file__).resolve().parents[2] / "worker" / "web").glob("*.py")
+    source = Path(str(worker.web.__file__)).parent.glob("*.py")
     codes = {
         code
         for path in source

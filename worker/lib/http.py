@@ -234,8 +234,11 @@ class Http:
                 raise self._met("no connection", Retry(f"{self.vendor} cannot be reached: {_short(error)}")) from None
             except requests.RequestException as error:
                 refused = "refused" in str(error).lower()
+                if refused:
+                    reason = f"{self.vendor} cannot be reached at {self.base_url}: connection refused"
+                    raise self._met("no connection", Retry(reason)) from None
                 failure: Failure = Retry(f"{self.vendor} broke off: {_short(error)}")
-                if not safe and not refused:
+                if not safe:
                     failure = Unsure(f"{self.vendor} broke off after the request had left: {_short(error)}")
                 raise self._met("broken off", failure) from None
             except Retry as unreadable:

@@ -42,7 +42,7 @@ def pages(workspace: Workspace) -> Blueprint:
 
     @blueprint.post("/pause")
     def pause() -> AnyResponse:
-        controls.set_paused(workspace, request.form.get("paused") == "yes")
+        controls.set_paused(workspace.store, seconds(workspace.clock), paused=request.form.get("paused") == "yes")
         return redirect(url_for("pages.overview"), 303)
 
     @blueprint.get("/customers")
