@@ -30,7 +30,7 @@ lint: setup
 # The slow proofs: the suite from a built wheel, the mutants, killed processes. With PROVE_SECONDS=300 no proof begins
 # after five minutes; those left out are named.
 prove: setup
-	@$(BIN)/pytest -m prove -q
+	@$(BIN)/pytest -m prove -n 2 -q
 
 bench: setup
 	@$(BIN)/python -m bench.hooks
