@@ -119,6 +119,16 @@ def test_every_mistake_of_every_template_is_told_at_once(tmp_path: Path) -> None
     assert told == [(f"{name}.md", True) for name in "abcdef"]
 
 
+def test_a_faulty_head_does_not_hide_a_faulty_body(tmp_path: Path) -> None:
+    text = '+++\nsubject = "Hello"\npurpose = "spam"\nneeds = ["usage_days"]\n+++\nHello\n{% if usage_days %}\n'
+    (tmp_path / "a.md").write_text(text)
+
+    with pytest.raises(Problems) as caught:
+        Templates([assets.folder("templates") / "email", tmp_path])
+
+    assert [(problem.line, problem.key) for problem in caught.value.problems] == [(3, "purpose"), (7, "body")]
+
+
 # -- how a sending ends -------------------------------------------------------------------------------------------------
 
 

@@ -135,20 +135,22 @@ class Templates:
         parts = re.split(r"^\+\+\+[ \t]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
         if len(parts) != 3 or parts[0].strip():
             raise Problems([Problem(path.name, 1, "", "has no head", "begin with +++, subject = …, and +++")])
-        front = shaped(FrontMatter, parse("\n" + parts[1], path.name), path.name)
-        body_line = text[: len(text) - len(parts[2])].count("\n")
+        body, body_line = parts[2].strip() + "\n", text[: len(text) - len(parts[2])].count("\n")
+        try:
+            front = shaped(FrontMatter, parse("\n" + parts[1], path.name), path.name)
+        except Problems as found:  # a faulty head does not hide a faulty body
+            raise Problems([*found.problems, *self._misspelt(path.name, body_line, "body", body)]) from None
         problems: list[Problem] = []
         known = ALWAYS | set(front.needs)
         compiled = {}
         for key, source, line in (
-            ("subject", front.subject, 1), ("preheader", front.preheader, 1), ("body", parts[2].strip() + "\n", body_line)
+            ("subject", front.subject, 1), ("preheader", front.preheader, 1), ("body", body, body_line)
         ):  # fmt: skip
-            try:
-                tree = self._environment.parse(source)
-                compiled[key] = self._environment.from_string(source)
-            except jinja2.TemplateSyntaxError as error:
-                problems.append(Problem(path.name, line + error.lineno, key, str(error.message), "mend the {{ … }}"))
+            if misspelt := self._misspelt(path.name, line, key, source):
+                problems += misspelt
                 continue
+            tree = self._environment.parse(source)
+            compiled[key] = self._environment.from_string(source)
             problems += self._tried(path.name, line, key, compiled[key], known)
             problems += [
                 Problem(path.name, line, key, f"names {name!r}, which it does not declare", "add it to needs")
@@ -157,6 +159,14 @@ class Templates:
         if problems:
             raise Problems(problems)
         return Template(path.stem, front, compiled["subject"], compiled["preheader"], compiled["body"])
+
+    def _misspelt(self, file: str, line: int, key: str, source: str) -> list[Problem]:
+        """The first fault of Jinja's syntax; it tells no more than one."""
+        try:
+            self._environment.parse(source)
+        except jinja2.TemplateSyntaxError as error:
+            return [Problem(file, line + error.lineno, key, str(error.message), "mend the {{ … }}")]
+        return []
 
     @staticmethod
     def _tried(file: str, line: int, key: str, template: jinja2.Template, known: Iterable[str]) -> list[Problem]:
