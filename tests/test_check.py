@@ -44,6 +44,6 @@ def test_a_vendor_that_does_not_answer_is_told_and_not_counted_as_pulled(tmp_pat
 
     assert turn_in_words(turn, workspace.mode)[0].startswith("0 streams pulled")
     findings = check.check(workspace).findings
-    assert any(one.startswith("stripe: Stripe broke off") for one in findings)
+    assert any(one.startswith("stripe: Stripe cannot be reached at") for one in findings)
     assert any(one.startswith("stripe invoices: ") and "last good pull: never" in one for one in findings)
     workspace.close()
