@@ -206,9 +206,7 @@ def test_an_effect_that_becomes_due_is_looked_at_without_waiting_for_the_schedul
     assert turns[-1] in {1, 2}  # seconds are whole: what is due in the second of a turn is looked at once more
 
 
-def test_a_database_that_is_away_is_asked_less_and_less_often(
-    business: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_away_is_asked_less_and_less_often(business: Open, caplog: pytest.LogCaptureFixture) -> None:
     workspace = business()
     workspace.store.run("alter table deliveries rename to away")
     wheel, waits = Wheel(workspace), []

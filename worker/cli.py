@@ -468,7 +468,7 @@ def schedule(workspace: Workspace) -> None:
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another world.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True, help="Of the dashboard.")
 def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port: int) -> None:
-    """Show the whole river with no account anywhere: pretend vendors on loopback, twelve weeks in a minute."""
+    """Show the whole river with no account anywhere: pretend vendors on loopback, twelve weeks in a minute or two."""
     from worker.sandbox.demo import Demo
 
     logging.getLogger().setLevel(logging.ERROR)  # the mailbox tells every word of SMTP

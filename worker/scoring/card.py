@@ -115,10 +115,6 @@ class Card:
         """The band a score falls in, by the edges alone."""
         return next((band.name for band in self.bands if score >= band.edge), self.bands[-1].name)
 
-    def edge_of(self, band: str) -> Decimal:
-        """The score from which a band begins."""
-        return next(one.edge for one in self.bands if one.name == band)
-
     def worst(self, *bands: str) -> str:
         """The worst of these bands."""
         return max(bands, key=self.order.index)
