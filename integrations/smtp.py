@@ -56,7 +56,6 @@ class SmtpSettings(Settings):
     )
     username: str = Field(default="", description="The account; empty where the server asks for none.")
     password: SecretStr = Field(default=SecretStr(""), description="The account's password or app password.")
-    sender: str = Field(description="Who the mails are from: `Ann of Example <ann@example.com>`.")
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -64,10 +63,6 @@ class SmtpSettings(Settings):
             raise ValueError('tls = "none" would send mails and password unencrypted; use "starttls" or "tls"')
         if bool(self.username) != bool(self.password.get_secret_value()):
             raise ValueError("username and password go together; set both or neither")
-        try:
-            mailbox(self.sender)
-        except ValueError as error:
-            raise ValueError(f"sender: {error}; write it like: Ann of Example <ann@example.com>") from None
         return self
 
 
@@ -226,7 +221,7 @@ class SmtpMailer:
     def send(self, letter: Letter) -> str:
         """Hand one letter over; gives the server's word for it. Raises Retry, GiveUp, Reconnect or Unsure."""
         try:
-            sender = mailbox(letter.sender or self._settings.sender)
+            sender = mailbox(letter.sender)
             to = Mailbox(one_line(letter.to_name, LONGEST_NAME), address(letter.to))
             mail = message(letter, sender, to, self._clock.now()).as_bytes()
         except ValueError as error:

@@ -48,7 +48,6 @@ url_env = "SLACK_URL"
 host = "127.0.0.1"
 port = {smtp}
 tls = "none"
-sender = "Ann Keeper <ann@engines.example>"
 """
 
 VALUES = {"usage_days": "3", "usage_last_on": "20 December", "usage_last_label": "reports"}

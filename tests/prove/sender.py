@@ -80,9 +80,7 @@ def main(database: str, port: str, mutant: str, point: str) -> None:
     """Send what waits."""
     store, clock = SqliteStore(Path(database)), VirtualClock(NOON)
     RECOVERIES[mutant](store)
-    settings = SmtpSettings.model_validate(
-        {"host": "127.0.0.1", "port": int(port), "tls": "none", "sender": "ann@engines.example"}
-    )
+    settings = SmtpSettings.model_validate({"host": "127.0.0.1", "port": int(port), "tls": "none"})
     channel = Killed(SmtpMailer(settings, clock), point)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

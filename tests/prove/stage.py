@@ -73,7 +73,6 @@ url_env = "SLACK_URL"
 host = "127.0.0.1"
 port = {smtp}
 tls = "none"
-sender = "Cleo <cleo@process.example>"
 """
 
 

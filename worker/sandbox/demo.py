@@ -89,7 +89,6 @@ url_env = "SLACK_URL"
 host = "127.0.0.1"
 port = {smtp}
 tls = "none"
-sender = "Ann Keeper <ann@sandbox.example>"
 """
 
 
