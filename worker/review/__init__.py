@@ -1,0 +1,1 @@
+"""Station 5: scores and effects weighed against later facts."""
