@@ -60,7 +60,7 @@ def _aimed(card: Card, band: str, assessment: Assessment) -> str:
     """The band the score is far enough past the lines for, seen from `band`."""
     score = assessment.score
     if assessment.band == GREY or score is None:
-        return GREY
+        return assessment.band  # without a score it is grey, unless a person has set it
     place = card.order.index(band)
     while place > 0 and _past(score - card.bands[place - 1].edge, card.better.points, above=True):
         place -= 1

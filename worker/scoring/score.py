@@ -36,6 +36,23 @@ class Driver:
     points_lost: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What a person said against the score or the band, with an end; `overrides.applied` puts it to an assessment."""
+
+    id: str
+    how: str
+    """set, at_most or at_least."""
+    limit: str | Decimal
+    """A band's name, or a score from 0 to 100."""
+    author: str
+    reason: str
+    since: int
+    """Epoch seconds: it speaks from here on …"""
+    until: int
+    """… to just before here."""
+
+
 @dataclass(frozen=True)
 class Assessment:
     """A customer at one moment, under one card. Numbers have nine decimals at most."""
@@ -56,6 +73,12 @@ class Assessment:
     at_most: str = ""
     """The band that the rules which fired allow at most; "" for any. They speak at once, without hold."""
     at_least: str = ""
+    override: Override | None = None
+    """The one in force, where it speaks of this card's bands; it wins over the rules."""
+    computed_score: Decimal | None = None
+    """What the score would be without the override; None as well where there is none."""
+    computed_band: str = ""
+    """What the band would be without the override; "" where there is none."""
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -243,6 +266,29 @@ def _shown(assessment: Assessment) -> dict[str, Any]:
         "signals": list(assessment.signals),
         "at_most": assessment.at_most,
         "at_least": assessment.at_least,
+        **_override_shown(assessment),
+    }
+
+
+def _override_shown(assessment: Assessment) -> dict[str, Any]:
+    """Nothing where there is no override, so that the text of all others is as short as it was."""
+    override = assessment.override
+    if override is None:
+        return {}
+    limit = override.limit
+    return {
+        "override": {
+            "id": override.id,
+            "how": override.how,
+            "band": limit if isinstance(limit, str) else None,
+            "score": _number(limit) if isinstance(limit, Decimal) else None,
+            "author": override.author,
+            "reason": override.reason,
+            "since": override.since,
+            "until": override.until,
+        },
+        "computed_score": _number(assessment.computed_score),
+        "computed_band": assessment.computed_band,
     }
 
 
@@ -275,4 +321,14 @@ def _told(data: Mapping[str, Any]) -> Assessment:
         signals=tuple(data["signals"]),
         at_most=data["at_most"],
         at_least=data["at_least"],
+        override=_override_told(data["override"]) if "override" in data else None,
+        computed_score=_decimal(data.get("computed_score")),
+        computed_band=data.get("computed_band", ""),
     )
+
+
+def _override_told(data: Mapping[str, Any]) -> Override:
+    limit: str | Decimal = data["band"] if data["band"] is not None else Decimal(data["score"])
+    return Override(
+        data["id"], data["how"], limit, data["author"], data["reason"], data["since"], data["until"]
+    )  # fmt: skip
