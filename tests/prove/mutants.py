@@ -159,9 +159,9 @@ MUTANTS = (
     Mutant(
         "let a rule fire on what is missing",
         4,
-        "worker/scoring/conditions.py",
-        "return None if value is None else SIGNS[self.sign](value, self.number.value)",
-        "return value is None or SIGNS[self.sign](value, self.number.value)",
+        "worker/scoring/expressions.py",
+        "        if left is None or right is None:\n            return None\n        if isinstance(left, str)",
+        "        if left is None or right is None:\n            return True\n        if isinstance(left, str)",
         ("tests/scoring/test_score.py::test_a_rule_that_hangs_on_what_is_missing_does_not_fire",),
     ),
     Mutant(

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from worker.lib.assets import folder
 from worker.lib.clock import DAY
 from worker.scoring.bands import Standing, settle
-from worker.scoring.card import Card
+from worker.scoring.card import Card, Hold
 from worker.scoring.measures import Reading
-from worker.scoring.phrases import Hold
 from worker.scoring.score import Assessment, assess
 from worker.scoring.scorecard import load
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.lib.assets import folder
-from worker.scoring.card import Card, Dimension
+from worker.scoring.card import Card, Mix
 from worker.scoring.measures import Reading
 from worker.scoring.score import Assessment, Driver, assess, known_shares
 from worker.scoring.scorecard import load
@@ -109,9 +109,8 @@ def test_the_order_of_measures_and_dimensions_changes_nothing(
     turned = replace(
         card,
         measures=_backwards(card.measures),
-        dimensions={
-            name: Dimension(one.share, _backwards(one.measures)) for name, one in _backwards(card.dimensions).items()
-        },
+        dimensions={name: Mix(_backwards(one.measures)) for name, one in _backwards(card.dimensions).items()},
+        score=Mix(dimensions=_backwards(card.score.dimensions)),
     )
 
     assert assess(turned, _backwards(readings)).to_json() == assess(card, readings).to_json()
@@ -146,7 +145,7 @@ def test_removing_a_measure_equals_leaving_it_out(case: tuple[Card, dict[str, Re
         card,
         measures={name: one for name, one in card.measures.items() if name != gone},
         dimensions={
-            name: Dimension(one.share, {measure: share for measure, share in one.measures.items() if measure != gone})
+            name: Mix({measure: share for measure, share in one.measures.items() if measure != gone})
             for name, one in card.dimensions.items()
         },
     )

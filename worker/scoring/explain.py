@@ -66,7 +66,7 @@ def rules_in_words(card: Card, assessment: Assessment) -> list[str]:
 
 def explain(card: Card, assessment: Assessment, standing: Standing | None = None) -> list[str]:
     """Why the score is what it is, one sentence a line, for the terminal and the pages. Never for the customer."""
-    ruled = rules_in_words(card, assessment)
+    ruled, counted = rules_in_words(card, assessment), set(card.in_dimensions())
     known = [f"{_percent(assessment.coverage)} of what counts is known"] if assessment.coverage < 1 else []
     lines = [_headline(assessment, standing), *(known + ruled if assessment.band == GREY else ruled + known)]
     lines += [driver_in_words(card, assessment, driver) for driver in assessment.drivers]
@@ -74,7 +74,7 @@ def explain(card: Card, assessment: Assessment, standing: Standing | None = None
     lines += [
         f"not counted: {measure_in_words(card, name, judged.reading)}"
         for name, judged in assessment.measures.items()
-        if judged.points is None and any(name in dimension.measures for dimension in card.dimensions.values())
+        if judged.points is None and name in counted
     ]
     lines += [
         f"only watched: {measure_in_words(card, name, judged.reading)}"

@@ -18,7 +18,7 @@ from worker.facts import MILLION
 from worker.lib.rounding import CONTEXT, nine
 from worker.lib.store import Row, Store, sql
 from worker.scoring.card import Card, Measure
-from worker.scoring.phrases import Read
+from worker.scoring.reads import Read, Window
 
 State = Literal["value", "never", "source_down", "expired", "not_applicable"]
 
@@ -162,26 +162,28 @@ class _Plan:
     def _reads(self) -> Iterator[Read]:
         for name, measure in self.card.measures.items():
             if self.states[name] == "value":
-                yield measure.read
-                if measure.against:
-                    yield measure.against
+                yield from (side for side in (measure.read, measure.against) if isinstance(side, Read))
 
     def _widen(self, one: Read) -> None:
         """Note how many days back a kind is needed; None for all."""
-        before, oldest = self._reach.get(one.kind, 0), one.window.oldest
-        self._reach[one.kind] = None if before is None or oldest is None else max(before, oldest)
+        oldest = _window(one).oldest
+        for kind in one.kinds:
+            before = self._reach.get(kind, 0)
+            self._reach[kind] = None if before is None or oldest is None else max(before, oldest)
 
     def _column(self, expression: str) -> str:
         return self._tests.setdefault(expression, f"c{len(self._tests)}")
 
     def _test(self, one: Read) -> str:
-        tests = [f"kind = :{self._bind(one.kind)}"]
-        if one.labels:
-            tests.append("label in (" + ", ".join(f":{self._bind(label)}" for label in one.labels) + ")")
-        if one.window.newest:
-            tests.append(f"age >= {one.window.newest}")
-        if one.window.oldest is not None:
-            tests.append(f"age <= {one.window.oldest}")
+        (chosen,) = one.selections
+        tests = [f"kind = :{self._bind(chosen.kind)}"]
+        if chosen.labels:
+            tests.append("label in (" + ", ".join(f":{self._bind(label)}" for label in chosen.labels) + ")")
+        window = _window(one)
+        if window.newest:
+            tests.append(f"age >= {window.newest}")
+        if window.oldest is not None:
+            tests.append(f"age <= {window.oldest}")
         return " and ".join(tests)
 
     def _bind(self, text: str) -> str:
@@ -192,7 +194,7 @@ class _Plan:
     def _days(self, reads: Collection[Read]) -> str:
         """The days each customer of the pass has, by kind and label: the roll-up, and today's facts so far."""
         parts = []
-        for kind in sorted({one.kind for one in reads}):
+        for kind in sorted({kind for one in reads for kind in one.kinds}):
             oldest = self._reach[kind]
             bind = self._bind(kind)
             since = "" if oldest is None else f" and r.day >= w.today - {oldest}"
@@ -258,12 +260,13 @@ def _reading(measure: Measure, plan: _Plan, row: Row, apart: Mapping[str, list[R
         return Reading("not_applicable")
     if state == "source_down":
         return Reading("source_down")
+    assert isinstance(measure.read, Read)
     value, day = _value(measure.read, plan, row, apart)
     if value is None:
         return Reading("never")
     if measure.answer_valid_for and day is not None and row["today"] - day >= measure.answer_valid_for:
         return Reading("expired", day=day)
-    if measure.against is None:
+    if not isinstance(measure.against, Read):
         return Reading("value", nine(value), day=day)
     normal, _ = _value(measure.against, plan, row, apart)
     if normal is None or normal <= 0:
@@ -303,6 +306,11 @@ def _single(one: Read, rows: list[Row]) -> tuple[Decimal | None, int | None]:
         return median(_units(row["total"]) / row["n"] for row in rows), None
 
 
+def _window(one: Read) -> Window:
+    assert isinstance(one.window, Window)
+    return one.window
+
+
 def _units(millionths: int) -> Decimal:
     return CONTEXT.divide(Decimal(millionths), Decimal(MILLION))
 
@@ -311,4 +319,4 @@ def _per(number: Decimal, one: Read) -> Decimal:
     """The plain number, or the mean over all the periods of the window, empty ones included."""
     if not one.per:
         return number
-    return CONTEXT.divide(number, Decimal(one.window.days // one.per))
+    return CONTEXT.divide(number, Decimal(_window(one).days // one.per))

@@ -11,15 +11,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
 from worker.facts import KINDS, Kind, Shape, kind_named
 from worker.lib.shape import spell
-from worker.scoring.conditions import BandIs, Both, Compare, Condition, Either, Missing, Not
+from worker.scoring.card import Hold
+from worker.scoring.expressions import (
+    BandIs,
+    Both,
+    Compare,
+    Either,
+    Expression,
+    Literally,
+    Missing,
+    Name,
+    Not,
+    ScoreOf,
+)
 from worker.scoring.points import FULL, Number, Sliding, Step
+from worker.scoring.reads import EVER, Read, Selection, What, Window
 
 _UNITS: Final = {"day": 1, "week": 7, "month": 30}
 """Days; a month is 30 of them, so that a measure does not jump with the calendar."""
@@ -77,45 +90,6 @@ class PhraseError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The customer's local days from `oldest` to `newest`, both included, as ages: today is 0. None is without end."""
-
-    newest: int = 0
-    oldest: int | None = None
-
-    @property
-    def days(self) -> int:
-        """How many days long it is. Only where it has an end."""
-        assert self.oldest is not None
-        return self.oldest - self.newest + 1
-
-
-EVER: Final = Window()
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What is to be read from the facts of one kind."""
-
-    what: str
-    """days_with, count, total, now, latest, average, median, lowest, highest or since."""
-    kind: str
-    labels: tuple[str, ...] = ()
-    """Only facts with one of these labels; () for all."""
-    window: Window = EVER
-    per: int = 0
-    """Days of one period: the count or total is given per period, empty ones included; 0 for the plain number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """How stubborn a band is: points past the line, and days."""
-
-    points: Decimal = Decimal(0)
-    days: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Edge:
     """One line of `[bands]`: from this score up, or (the last band) below it."""
 
@@ -163,7 +137,7 @@ _INSTEAD: Final = {
 }
 
 
-def _read(what: str, spoken: tuple[Kind, tuple[str, ...]], window: Window = EVER, per: str = "") -> Read:
+def _read(what: What, spoken: tuple[Kind, tuple[str, ...]], window: Window = EVER, per: str = "") -> Read:
     kind, labels = spoken
     if kind.shape not in _NEEDS[what]:
         article = {Shape.OPEN: "opens and closes", Shape.EVENT: "happens", Shape.READING: "is an answer"}[kind.shape]
@@ -173,7 +147,8 @@ def _read(what: str, spoken: tuple[Kind, tuple[str, ...]], window: Window = EVER
         raise PhraseError(f"“per {per}” needs to know over how long", f"“per {per} in the last 8 weeks”")
     if per and window.days % _UNITS[per]:
         raise PhraseError(f"{window.days} days are not a whole number of {per}s", f"name the span in {per}s")
-    return Read(what, kind.name, labels, window, _UNITS[per] if per else 0)
+    of: Literal["count", "total"] = "count" if what == "count" else "total"
+    return Read(what, (Selection(kind.name, labels),), window, _UNITS[per] if per else 0, of)
 
 
 @v_args(inline=True)
@@ -228,7 +203,7 @@ class _Build(Transformer[Token, Any]):
         return _read("latest", kind)
 
     def spread(self, which: Token, kind: Any, window: Window) -> Read:
-        return _read(str(which), kind, window)
+        return _read(str(which), kind, window)  # type: ignore[arg-type]  # the grammar knows only these
 
     def since(self, kind: Any) -> Read:
         return _read("since", kind)
@@ -263,28 +238,28 @@ class _Build(Transformer[Token, Any]):
             raise PhraseError("the values must rise from left to right", "“0 -> 0, 12 -> 100”")
         return Sliding(pairs)
 
-    def either(self, *parts: Condition) -> Condition:
+    def either(self, *parts: Expression) -> Expression:
         return parts[0] if len(parts) == 1 else Either(parts)
 
-    def both(self, *parts: Condition) -> Condition:
+    def both(self, *parts: Expression) -> Expression:
         return parts[0] if len(parts) == 1 else Both(parts)
 
-    def negated(self, part: Condition) -> Condition:
+    def negated(self, part: Expression) -> Expression:
         return Not(part)
 
-    def compare(self, name: Token, sign: Token, number: Number) -> Condition:
-        return Compare(str(name), str(sign), number)
+    def compare(self, name: Token, sign: Token, number: Number) -> Expression:
+        return Compare(_named(name), str(sign), Literally(number))
 
-    def missing(self, name: Token) -> Condition:
-        return Missing(str(name))
+    def missing(self, name: Token) -> Expression:
+        return Missing(_named(name))
 
-    def not_missing(self, name: Token) -> Condition:
-        return Not(Missing(str(name)))
+    def not_missing(self, name: Token) -> Expression:
+        return Not(Missing(_named(name)))
 
-    def band_is(self, band: Token, reach: Token | None) -> Condition:
+    def band_is(self, band: Token, reach: Token | None) -> Expression:
         return BandIs(str(band), reach.split()[1] if reach else "")
 
-    def band_is_not(self, band: Token) -> Condition:
+    def band_is_not(self, band: Token) -> Expression:
         return Not(BandIs(str(band)))
 
     def edge_from(self, at: Number) -> Edge:
@@ -314,6 +289,10 @@ class _Build(Transformer[Token, Any]):
         return Decimal(number) / 100
 
 
+def _named(name: str) -> Expression:
+    return ScoreOf() if name == "score" else Name(str(name))
+
+
 def _points(text: str) -> Decimal:
     if Decimal(text) > FULL:
         raise PhraseError(f"{text} points are more than there are", "points go from 0 to 100")
@@ -338,7 +317,7 @@ def sliding(text: str) -> Sliding:
     return _parse("sliding", text)  # type: ignore[no-any-return]  # as above
 
 
-def condition(text: str) -> Condition:
+def condition(text: str) -> Expression:
     """`active_days >= 15 and last_nps <= 6`."""
     return _parse("condition", text)  # type: ignore[no-any-return]  # as above
 

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from worker.lib.rounding import CONTEXT, nine, plain
-from worker.scoring.card import GREY, Card, Measure, Rule
-from worker.scoring.conditions import Known
+from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
+from worker.scoring.expressions import Known, truth
 from worker.scoring.measures import Reading
 from worker.scoring.points import FULL
 
@@ -124,12 +124,12 @@ def known_shares(card: Card, known: Iterable[str]) -> dict[str, Decimal]:
     names = set(known)
     with localcontext(CONTEXT):
         inside = {
-            name: sum(share for measure, share in dimension.measures.items() if measure in names)
+            name: sum((share for measure, share in dimension.measures.items() if measure in names), Decimal(0))
             for name, dimension in card.dimensions.items()
         }
-        whole = sum(card.dimensions[name].share for name, total in inside.items() if total)
+        whole = sum(card.score.dimensions[name] for name, total in inside.items() if total)
         return {
-            measure: dimension.share / whole * (share / inside[name])
+            measure: card.score.dimensions[name] / whole * (share / inside[name])
             for name, dimension in card.dimensions.items()
             for measure, share in dimension.measures.items()
             if measure in names
@@ -162,8 +162,8 @@ def _mean(parts: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:
 def _coverage(card: Card, points: Mapping[str, Decimal]) -> Decimal:
     known = sum(
         (
-            dimension.share * share
-            for dimension in card.dimensions.values()
+            card.score.dimensions[name] * share
+            for name, dimension in card.dimensions.items()
             for measure, share in dimension.measures.items()
             if measure in points
         ),
@@ -189,18 +189,18 @@ def _ruled(
         )
         for name, dimension in sorted(card.dimensions.items())
     }
-    mean = _mean((card.dimensions[name].share, value) for name, value in dimensions.items() if value is not None)
+    mean = _mean((card.score.dimensions[name], value) for name, value in dimensions.items() if value is not None)
     base = None if mean is None else nine(mean)
     values = {name: one.reading.value for name, one in judged.items() if one.reading.value is not None}
     coverage = _coverage(card, points)
     known = base is not None and coverage >= card.least_known
     band = card.band_of(base) if base is not None and known else GREY
-    seen = Known({**values, **({"score": base} if base is not None else {})}, band, card.order)
-    rules = {name: rule for name, rule in card.rules.items() if rule.when.holds(seen)}
+    seen = Known(values, band, card.order, {HEALTH: base}, dimensions)
+    rules = {name: rule for name, rule in card.rules.items() if truth(rule.when, seen)}
     score, at_most, at_least = _limited(card, base, rules.values())
     if known and score is not None:
         band = card.within(card.band_of(score), at_most, at_least)
-    ruled = Known({**values, **({"score": score} if score is not None else {})}, band, card.order)
+    ruled = Known(values, band, card.order, {HEALTH: score}, dimensions)
     return Assessment(
         score=score,
         band=band,
@@ -209,7 +209,7 @@ def _ruled(
         measures=judged,
         drivers=_drivers(card, points),
         rules=tuple(rules),
-        signals=tuple(name for name, signal in card.signals.items() if signal.when.holds(ruled)),
+        signals=tuple(name for name, signal in card.signals.items() if truth(signal.when, ruled)),
         at_most=at_most,
         at_least=at_least,
     )

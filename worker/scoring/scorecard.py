@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -15,12 +15,13 @@ from worker.lib.rounding import plain
 from worker.lib.shape import spell
 from worker.lib.toml import Document, parse
 from worker.scoring import phrases
-from worker.scoring.card import GREY, Band, Card, Dimension, Measure, Rule, Signal
-from worker.scoring.conditions import BandIs, Condition, leaves
-from worker.scoring.phrases import Hold, PhraseError, Read
+from worker.scoring.card import GREY, Band, Card, Hold, Measure, Mix, Rule, Signal
+from worker.scoring.expressions import BandIs, Both, Compare, Either, Expression, Literally, Name, Not, leaves
+from worker.scoring.phrases import PhraseError
 from worker.scoring.points import FULL, Number, Steps, Table
+from worker.scoring.reads import Read
 
-__all__ = ["GREY", "KEYS", "Band", "Card", "Dimension", "Measure", "Rule", "Signal", "load"]
+__all__ = ["GREY", "KEYS", "Band", "Card", "Measure", "Mix", "Rule", "Signal", "load"]
 
 Value = TypeVar("Value")
 Place = tuple[str | int, ...]
@@ -73,7 +74,7 @@ class _Reader:
         measures = {name: self._measure(name, body) for name, body in self._tables("measures", _NAME)}
         if not data.get("measures"):
             self._note(("measures",), "there is no measure", "begin with [measures.active_days] and its read = …")
-        dimensions = self._dimensions(measures)
+        dimensions, whole = self._dimensions(measures)
         rules = {name: self._rule(name, body, measures, order) for name, body in self._tables("rules", _LABEL)}
         signals = {name: self._signal(name, body, measures, order) for name, body in self._tables("signals", _LABEL)}
         self._idle(measures, dimensions, [*rules.values(), *signals.values()])
@@ -90,6 +91,7 @@ class _Reader:
             better=better,
             least_known=least_known,
             leaving=tuple(self._texts("leaving")),
+            score=Mix(dimensions=whole),
         )
         if self._problems:
             raise Problems(self._problems)
@@ -203,8 +205,9 @@ class _Reader:
                 self._note((*place, "says"), f"{{{shown}}} is not known here", f"what can be filled in: {can}")
         return says
 
-    def _dimensions(self, measures: Mapping[str, Measure | None]) -> dict[str, Dimension]:
-        found: dict[str, Dimension] = {}
+    def _dimensions(self, measures: Mapping[str, Measure | None]) -> tuple[dict[str, Mix], dict[str, Decimal]]:
+        found: dict[str, Mix] = {}
+        whole: dict[str, Decimal] = {}
         at: dict[str, str] = {}
         for name, body in self._tables("dimensions", _LABEL):
             place: Place = ("dimensions", name)
@@ -219,14 +222,14 @@ class _Reader:
                 self._member((*place, "measures", measure), measure, name, measures, at)
                 shares[measure] = self._share(part, (*place, "measures", measure))
             self._total((*place, "measures"), shares)
-            found[name] = Dimension(share, shares)
+            found[name], whole[name] = Mix(shares), share
         if found:
-            self._total(("dimensions",), {name: dimension.share for name, dimension in found.items()})
+            self._total(("dimensions",), whole)
         elif "dimensions" not in self._document.data:
             self._note(
                 ("dimensions",), "there is no dimension", "begin with [dimensions.adoption], its share and measures"
             )
-        return found
+        return found, whole
 
     def _member(
         self, place: Place, measure: str, dimension: str, measures: Mapping[str, Measure | None], at: dict[str, str]
@@ -256,14 +259,14 @@ class _Reader:
     def _idle(
         self,
         measures: Mapping[str, Measure | None],
-        dimensions: Mapping[str, Dimension],
+        dimensions: Mapping[str, Mix],
         asking: Iterable[Rule | Signal | None],
     ) -> None:
         used = {measure for dimension in dimensions.values() for measure in dimension.measures}
         for one in asking:
             if one is None:
                 return  # what it looks at is not known while it cannot be read
-            used |= {leaf.name for leaf in leaves(one.when) if not isinstance(leaf, BandIs)}
+            used |= {leaf.name for leaf in leaves(one.when) if isinstance(leaf, Name)}
         for name, measure in measures.items():
             if measure and not measure.watch_only and name not in used:
                 cure = "give it a share in a dimension, use it in a rule, or write watch_only = true"
@@ -302,21 +305,23 @@ class _Reader:
 
     def _condition(
         self, place: Place, body: dict[str, Any], measures: Mapping[str, Measure | None], order: list[str]
-    ) -> Condition | None:
+    ) -> Expression | None:
         when = self._phrase(phrases.condition, place, body, "when", needed=True)
         for leaf in leaves(when) if when else ():
             at = (*place, "when")
             if isinstance(leaf, BandIs):
                 if leaf.band not in (order if leaf.reach else [*order, GREY]):
                     self._note(at, f"there is no band {leaf.band!r}", spell(leaf.band, [*order, GREY]))
-            elif leaf.name not in measures and leaf.name != "score":
+            elif isinstance(leaf, Name) and leaf.name not in measures:
                 self._note(at, f"there is no measure {leaf.name!r}", spell(leaf.name, [*measures, "score"]))
-            else:
-                number, measure = getattr(leaf, "number", None), measures.get(leaf.name)
-                if number and measure and measure.against and not number.percent and number.value:
-                    self._note(
-                        at, f"{leaf.name} is a share of their own normal", f"write {plain(number.value)}% or the like"
-                    )
+        for left, number in _comparisons(when) if when else ():
+            measure = measures.get(left)
+            if measure and measure.against and not number.percent and number.value:
+                self._note(
+                    (*place, "when"),
+                    f"{left} is a share of their own normal",
+                    f"write {plain(number.value)}% or the like",
+                )
         return when
 
     def _bands(self) -> tuple[tuple[Band, ...], Hold, Hold, Decimal]:
@@ -462,6 +467,18 @@ class _Reader:
                 f"the shares total {plain(Decimal(total))}, not 100 ({parts})",
                 "change them until they total 100",
             )
+
+
+def _comparisons(expression: Expression) -> Iterator[tuple[str, Number]]:
+    """Each measure that is compared with a number, and the number."""
+    match expression:
+        case Both(parts) | Either(parts):
+            for part in parts:
+                yield from _comparisons(part)
+        case Not(part):
+            yield from _comparisons(part)
+        case Compare(Name(name), _, Literally(Number() as number)):
+            yield name, number
 
 
 def _version(data: Mapping[str, Any]) -> str:

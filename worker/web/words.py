@@ -118,7 +118,7 @@ def measures_by_dimension(card: Card, assessment: Assessment) -> list[dict[str, 
         {
             "name": name.replace("_", " "),
             "points": score_in_words(assessment.dimensions.get(name)),
-            "share": plain(dimension.share),
+            "share": plain(card.score.dimensions[name]),
             "measures": [
                 {
                     "words": explain.measure_in_words(card, measure, assessment.measures[measure].reading),
