@@ -79,6 +79,8 @@ class Assessment:
     """What the score would be without the override; None as well where there is none."""
     computed_band: str = ""
     """What the band would be without the override; "" where there is none."""
+    ended: Override | None = None
+    """The one that spoke until the assessment before this, and does no more."""
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -272,23 +274,27 @@ def _shown(assessment: Assessment) -> dict[str, Any]:
 
 def _override_shown(assessment: Assessment) -> dict[str, Any]:
     """Nothing where there is no override, so that the text of all others is as short as it was."""
-    override = assessment.override
-    if override is None:
-        return {}
+    shown: dict[str, Any] = {}
+    if assessment.override is not None:
+        shown["override"] = _said(assessment.override)
+        shown["computed_score"] = _number(assessment.computed_score)
+        shown["computed_band"] = assessment.computed_band
+    if assessment.ended is not None:
+        shown["ended"] = _said(assessment.ended)
+    return shown
+
+
+def _said(override: Override) -> dict[str, Any]:
     limit = override.limit
     return {
-        "override": {
-            "id": override.id,
-            "how": override.how,
-            "band": limit if isinstance(limit, str) else None,
-            "score": _number(limit) if isinstance(limit, Decimal) else None,
-            "author": override.author,
-            "reason": override.reason,
-            "since": override.since,
-            "until": override.until,
-        },
-        "computed_score": _number(assessment.computed_score),
-        "computed_band": assessment.computed_band,
+        "id": override.id,
+        "how": override.how,
+        "band": limit if isinstance(limit, str) else None,
+        "score": _number(limit) if isinstance(limit, Decimal) else None,
+        "author": override.author,
+        "reason": override.reason,
+        "since": override.since,
+        "until": override.until,
     }
 
 
@@ -321,14 +327,15 @@ def _told(data: Mapping[str, Any]) -> Assessment:
         signals=tuple(data["signals"]),
         at_most=data["at_most"],
         at_least=data["at_least"],
-        override=_override_told(data["override"]) if "override" in data else None,
+        override=_override(data.get("override")),
         computed_score=_decimal(data.get("computed_score")),
         computed_band=data.get("computed_band", ""),
+        ended=_override(data.get("ended")),
     )
 
 
-def _override_told(data: Mapping[str, Any]) -> Override:
+def _override(data: Mapping[str, Any] | None) -> Override | None:
+    if data is None:
+        return None
     limit: str | Decimal = data["band"] if data["band"] is not None else Decimal(data["score"])
-    return Override(
-        data["id"], data["how"], limit, data["author"], data["reason"], data["since"], data["until"]
-    )  # fmt: skip
+    return Override(data["id"], data["how"], limit, data["author"], data["reason"], data["since"], data["until"])
