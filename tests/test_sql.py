@@ -15,8 +15,8 @@ QUERIES = list(named_queries())
 
 NUMBERS = (
     "applied_at as_of at assessed_at attempts before begun_since created_at day due_at first first_at gone highest history"
-    " idle_since known_at last_at last_value lowest may_mail most n not_before now oldest pulled received_at seen_at sent_at"
-    " since since_day sighted_at stranded today until updated_at urgent waiting_since"
+    " idle_since known_at last_at last_value lowest may_mail most n not_before now oldest pulled pulse pulse_at received_at"
+    " seen_at sent_at since since_day sighted_at stranded today until updated_at urgent waiting_since"
 )
 """Binds that are whole numbers; all others are text."""
 
@@ -49,6 +49,7 @@ def _fill(store: Store) -> None:
 OPEN: dict[str, Values] = {
     "api_keys": {"revoked_at": None}, "customers": {"merged_into": None}, "deliveries": {"parsed_at": None},
     "doubts": {"settled_at": None}, "effects": {"state": "waiting"}, "identities": {"gone_at": None},
+    "disagreements": {"closed_at": None, "asked_at": None}, "overrides": {"ended_at": None},
     "journal": {"state": "written", "undone_at": None}, "merges": {"undone_at": None}, "rollup": {"day": 0},
 }  # fmt: skip
 """What is not over yet, and what must not stand where a query puts something."""
