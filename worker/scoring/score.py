@@ -74,11 +74,11 @@ class Assessment:
     """The band that the rules which fired allow at most; "" for any. They speak at once, without hold."""
     at_least: str = ""
     override: Override | None = None
-    """The one in force, where it speaks of this card's bands; it wins over the rules."""
+    """The one in force; it wins over the rules."""
     computed_score: Decimal | None = None
     """What the score would be without the override; None as well where there is none."""
     computed_band: str = ""
-    """What the band would be without the override; "" where there is none."""
+    """What the band would be without the override; "" where there is none, or it speaks of a band the card lacks."""
     ended: Override | None = None
     """The one that spoke until the assessment before this, and does no more."""
 
