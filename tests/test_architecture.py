@@ -31,7 +31,7 @@ PURE = (
 
 JOINERS = (
     "worker.cli worker.cli.* worker.__main__ worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate"
-    " worker.check worker.controls worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
+    " worker.check worker.controls worker.opinions worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
     " worker.sandbox.demo.*"
 )
 """The only places where parts are joined: what a command, a page or a turn of the wheel does."""
@@ -49,7 +49,7 @@ ARROWS = [
     Arrow(JOINERS, "*"),
     Arrow(
         "worker.assess", "worker.scoring worker.scoring.* worker.plays worker.plays.* worker.dispatch.outbox"
-        " worker.facts worker.effects worker.lib.*",
+        " worker.review.disagreement worker.review.opinions worker.facts worker.effects worker.lib.*",
     ),
     Arrow("worker.review worker.review.*", "worker.review.* worker.scoring.* worker.facts worker.effects worker.lib.*"),
     # Everything is asked again at the moment of sending: the case is read anew, and a refusal is recorded.
@@ -82,7 +82,8 @@ ARROWS = [
 ]  # fmt: skip
 
 DOORS = (
-    "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.scoring.measures worker.intake.*"
+    "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.review.opinions worker.scoring.measures"
+    " worker.intake.*"
     f" worker.dispatch.* worker.assess {JOINERS}"
 )
 """Who may hold SQL or the names of queries: not the pure stations, not the integrations, not the pretend vendors."""

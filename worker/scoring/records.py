@@ -1,4 +1,4 @@
-"""What scoring keeps: scores, where each customer stands, and the changes. The station's door to the store."""
+"""What scoring keeps: scores, where each customer stands, the changes, and overrides. The station's door to the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.lib.rounding import plain
 from worker.lib.store import Row, Store, sql
 from worker.scoring.bands import Standing
 from worker.scoring.card import Card
-from worker.scoring.score import Assessment
+from worker.scoring.score import Assessment, Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +181,72 @@ def _standing(row: Row) -> Standing:
 def _numbers(row: Row) -> Row:
     score = row["score"]
     return {**row, "score": None if score is None else Decimal(score), "coverage": Decimal(row["coverage"])}
+
+
+# -- overrides --------------------------------------------------------------------------------------------------------
+
+
+def set_override(store: Store, customer_id: str, override: Override) -> None:
+    """Keep an override from its `since` on, in place of the one that is open, and have the customer assessed at once."""
+    now = override.since
+    limit = override.limit
+    with store.atomic():
+        for other, whose in _open(store):
+            if whose == customer_id:
+                _end(store, other.id, f"replaced by {override.author}", now)
+        store.run(
+            sql("opinions", "add_override"),
+            {
+                "id": override.id, "customer_id": customer_id, "how": override.how,
+                "band": limit if isinstance(limit, str) else None,
+                "score": plain(limit) if isinstance(limit, Decimal) else None,
+                "author": override.author, "reason": override.reason, "since": now, "until": override.until,
+            },
+        )  # fmt: skip
+        store.run(sql("opinions", "soil"), {"customer_id": customer_id, "now": now})
+
+
+def end_override(store: Store, customer_id: str, override_id: str, why: str, now: int) -> bool:
+    """End an override, and have the customer assessed at once; False where it has ended already."""
+    with store.atomic():
+        ended = _end(store, override_id, why, now)
+        if ended:
+            store.run(sql("opinions", "soil"), {"customer_id": customer_id, "now": now})
+    return ended
+
+
+def expire_override(store: Store, override_id: str, now: int) -> bool:
+    """Note, with the assessment that sees it, that an override's time is over; False where it has ended already."""
+    return _end(store, override_id, "expired", now)
+
+
+def open_overrides(store: Store) -> dict[str, Override]:
+    """{customer: the override that nobody has ended}; its time may be over. Of merged customers the newer one holds."""
+    return {whose: override for override, whose in _open(store)}
+
+
+def overrides_at(store: Store, moment: int) -> dict[str, Override]:
+    """{customer: the override in force at a moment}."""
+    return {_kept(store, row): _override(row) for row in store.rows(sql("opinions", "overrides_at"), {"now": moment})}
+
+
+def _open(store: Store) -> list[tuple[Override, str]]:
+    return [(_override(row), _kept(store, row)) for row in store.rows(sql("opinions", "open_overrides"))]
+
+
+def _end(store: Store, override_id: str, why: str, now: int) -> bool:
+    return store.run(sql("opinions", "end_override"), {"id": override_id, "why": why, "now": now}) == 1
+
+
+def _override(row: Row) -> Override:
+    limit: str | Decimal = row["band"] if row["band"] is not None else Decimal(row["score"])
+    return Override(row["id"], row["how"], limit, row["author"], row["reason"], row["since"], row["until"])
+
+
+def _kept(store: Store, row: Row) -> str:
+    """Whose it is now: the customer's, or whom they were merged into."""
+    customer_id, into = row["customer_id"], row["merged_into"]
+    while into:
+        customer_id = into
+        into = store.value(sql("opinions", "merged_into"), {"customer_id": customer_id})
+    return str(customer_id)

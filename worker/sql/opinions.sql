@@ -20,6 +20,9 @@ from overrides o join customers c on c.id = o.customer_id
 where o.since <= :now and o.until > :now and (o.ended_at is null or o.ended_at > :now)
 order by o.since, o.id
 
+-- name: merged_into
+select merged_into from customers where id = :customer_id
+
 -- name: soil
 insert into dirty (customer_id, since, urgent) values (:customer_id, :now, 1)
 on conflict (customer_id) do update set urgent = 1
