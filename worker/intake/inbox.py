@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from worker.facts import Delivery, Fact, Parsed, Sighting
 from worker.intake import records
 from worker.intake.identity import Register
+from worker.intake.volumes import Volumes
 from worker.lib.store import Store, sql
 
 ATTEMPTS = 3
@@ -84,11 +85,12 @@ def take_in(
     that have none of their own.
     """
     taken = to or Taken()
-    register, touched = Register(store, now, time_zone), records.Touched()
+    register, touched, volumes = Register(store, now, time_zone), records.Touched(), Volumes(time_zone)
     with store.atomic():
         for sighting in sightings:
-            _take_one(store, source, sighting, register, known_at, taken, touched)
+            _take_one(store, source, sighting, register, known_at, taken, touched, volumes)
         records.roll_up(store, touched)
+        volumes.keep(store)
     return taken
 
 
@@ -100,6 +102,7 @@ def _take_one(
     known_at: int,
     taken: Taken,
     touched: records.Touched,
+    volumes: Volumes,
 ) -> None:
     now = register.now
     whose = register.resolve(sighting)
@@ -121,7 +124,7 @@ def _take_one(
     if sighting.facts:
         taken.facts += records.add_facts(
             store, whose.customer_id, whose.identity_id, sighting.facts, zone,
-            sighted_at=sighting.at, known_at=known_at, touched=touched, news=news,
+            sighted_at=sighting.at, known_at=known_at, touched=touched, news=news, volumes=volumes,
         )  # fmt: skip
     since = min([sighting.since or sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
     register.known_since(whose, since)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.facts import Attribute, CrmContact, Fact, Identity, Person, kind_named
+from worker.intake.volumes import Volumes
 from worker.lib.clock import local_day
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
@@ -108,17 +109,19 @@ def add_facts(
     known_at: int = 0,
     touched: Touched | None = None,
     news: list[Fact] | None = None,
+    volumes: Volumes | None = None,
 ) -> int:
     """Keep facts, roll them up, and mark the customer for the next assessment; gives how many rows were new or mended.
 
-    With `touched` the caller rolls up, once for many sightings: what changed is added to it. With `news` the facts
-    that were new or mended are added to that.
+    With `touched` the caller rolls up, once for many sightings: what changed is added to it; so with `volumes`, of which
+    the caller has told the workspace's zone. With `news` the facts that were new or mended are added to that.
 
     (source, source_id) is one fact. Where it stands already with other content, the word of the newer sighting
     (`sighted_at`) holds; of two from the same second, the greater, so that the order of arrival decides nothing.
     `known_at` 0 means that each was known when it happened. Raises KeyError for a kind outside the vocabulary.
     """
     changed: Touched = {}
+    counts = volumes or Volumes()
     count = 0
     for one in facts:
         kind_named(one.kind)
@@ -137,11 +140,15 @@ def add_facts(
             store.run(sql("intake", "mend_fact"), {**said, "id": row["id"]})
             if _content(row) == content:
                 continue
+            counts.add(one.source, row["kind"], row["at"], -1)
             changed[row["customer_id"], row["kind"], row["label"], row["day"]] = None
         changed[customer_id, one.kind, one.label, day] = None
+        counts.add(one.source, one.kind, one.at)
         if news is not None:
             news.append(one)
         count += 1
+    if volumes is None:
+        counts.keep(store)
     if touched is None:
         roll_up(store, changed)
     else:
