@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.config import FILE, load
+from worker.config import FILE, load, secret_fields, variable
+from worker.integration import Settings
 from worker.lib.clock import SystemClock, seconds
 from worker.lib.problems import Problem, Problems
 from worker.lib.store import Store, open_store
 from worker.plays.records import set_switch
+from worker.registry import find
 from worker.web.auth import hash_password
 
 SHORTEST_PASSWORD = 10
@@ -50,6 +52,54 @@ def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> 
         f"3. Read and score once:   keepwell -w {folder} run",
         f"4. Open the pages:        keepwell -w {folder} serve",
     ]
+
+
+def from_environment(folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """Where there is no config.toml in a new or empty folder, make a workspace of the vendors' keys in the environment.
+
+    KEAP_KEY stands for the setting `key` of keap, STRIPE_BASE_URL for `base_url` of stripe; the file that is written
+    names the variables of secrets and holds none. Gives what to tell the operator, nothing where the workspace is there
+    already. Raises Problems where the folder holds something else, no key is set, or one lacks its companions.
+    """
+    if (folder / FILE).exists():
+        return []
+    if folder.is_dir() and any(folder.iterdir()):
+        cure = "make a workspace with: keepwell init, or name a new folder: keepwell -w acme lookback"
+        raise Problems([Problem(str(folder / FILE), 0, "", "is not there", cure)])
+    sections, problems = [], []
+    for name, one in find().items():
+        if one.pulls:
+            lines, lacking = _section(name, one.settings, environ)
+            sections += [f"[integrations.{name}]", *lines, ""] if lines else []
+            problems += lacking if lines else []
+    if not sections:
+        cure = "export KEAP_KEY=… or STRIPE_KEY=…, or make a workspace with: keepwell init"
+        problems.append(Problem("environment", 0, "", "there is neither a config.toml nor a vendor's key", cure))
+    if problems:
+        raise Problems(problems)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    named = json.dumps(folder.resolve().name or "Workspace", ensure_ascii=False)
+    head = f"# Made of the keys in the environment. Every setting with its default: keepwell config-example\n\n[workspace]\nname = {named}\n\n"
+    (folder / FILE).write_text(head + "\n".join(sections), "utf-8")
+    migrate(folder, environ)
+    return [f"{folder} is a workspace in `watch` now: it reads and scores, and writes nothing anywhere."]
+
+
+def _section(name: str, settings: type[Settings], environ: Mapping[str, str]) -> tuple[list[str], list[Problem]]:
+    """The lines of an integration's section as far as the environment has them, and what lacks beside them."""
+    lines, lacking = [], []
+    secrets = secret_fields(settings)
+    for key, info in settings.model_fields.items():
+        named = variable(name, key)
+        value = environ.get(named, "").strip()
+        if value and key in secrets:
+            lines.append(f"{key}_env = {json.dumps(named)}")
+        elif value:
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        elif info.is_required():
+            lacking.append(Problem("environment", 0, named, "is not set", f"export {named}=…; {info.description}"))
+    return lines, lacking
 
 
 def migrate(folder: Path, environ: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,102 @@
+"""What review reads: who came and went, what they paid, and how each stood on a day of the past. Its door to the store."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+from worker.lib.clock import DAY
+from worker.lib.store import Row, Store, sql
+from worker.review.past import Asked, Past, Step
+from worker.scoring import measures
+from worker.scoring.card import Card
+from worker.scoring.measures import Moment, Reading, Sources
+from worker.scoring.score import Assessment, assess
+
+
+def pasts(store: Store, now: int, time_zone: str) -> dict[str, Past]:
+    """Everybody's comings and goings until now; `time_zone` is for those who have none of their own.
+
+    Who is one customer, and in which time zone their days begin, is as we know it today.
+    """
+    steps: dict[str, list[Step]] = defaultdict(list)
+    for row in store.rows(sql("review", "steps"), {"now": now}):
+        steps[row["customer_id"]].append(Step(row["kind"], row["label"], row["at"], row["known_at"]))
+    first = {row["customer_id"]: row["at"] for row in store.rows(sql("review", "first_known"))}
+    return {
+        row["id"]: Past(
+            row["id"], row["name"], row["time_zone"] or time_zone, tuple(steps.get(row["id"], ())), first[row["id"]]
+        )
+        for row in store.rows(sql("review", "customers"))
+        if row["id"] in first
+    }
+
+
+def kinds_known(store: Store) -> dict[str, int]:
+    """kind -> the moment since which a fact of it has been known."""
+    return {row["kind"]: row["at"] for row in store.rows(sql("review", "kinds_known"))}
+
+
+def successes(store: Store) -> dict[str, list[int]]:
+    """`stripe invoices` -> when a pull of it went well, in order of time."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in store.rows(sql("review", "runs")):
+        for stream in json.loads(row["summary"]).get("pulled", ()):
+            found[stream].append(row["finished_at"])
+    return found
+
+
+def payments(store: Store, since: int, now: int) -> dict[str, list[Row]]:
+    """customer -> the payments after `since` and until now (label, at, value), in order of time."""
+    return _by_customer(store.rows(sql("review", "payments"), {"since": since, "now": now}))
+
+
+def news(store: Store, kinds: Iterable[str], since: int, now: int) -> dict[str, list[Row]]:
+    """customer -> the facts of these kinds (kind, at, known_at), for the plays that a fact sets off."""
+    return _by_customer(
+        {**row, "kind": kind}
+        for kind in sorted(set(kinds))
+        for row in store.rows(sql("review", "of_kind"), {"kind": kind, "since": since, "now": now})
+    )
+
+
+def _by_customer(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["customer_id"]].append(row)
+    return found
+
+
+def judged(
+    store: Store, card: Card, asked: Collection[Asked], sources: Callable[[int], Sources]
+) -> dict[str, Assessment]:
+    """What the card says of each customer as of a moment of its own; one moment a customer.
+
+    Nothing that became known after that moment has any influence: facts, kinds and beginnings count from when they
+    were known, and `sources` says what could be known at all by then.
+    """
+    ageless = replace(card, measures={name: replace(one, not_in_first=0) for name, one in card.measures.items()})
+    together: dict[tuple[frozenset[str], frozenset[str]], list[Asked]] = defaultdict(list)
+    for one in asked:
+        then = sources(one.at)
+        together[frozenset(then.connected or ()), frozenset(then.down)].append(one)
+    found: dict[str, Assessment] = {}
+    for (connected, down), group in together.items():
+        moments = [Moment(one.customer_id, one.at, one.today) for one in group]
+        readings = measures.read(store, ageless, moments, Sources(connected, down), known=True)
+        for one in group:
+            if one.customer_id in readings:
+                found[one.customer_id] = assess(card, _of_age(card, readings[one.customer_id], one))
+    return found
+
+
+def _of_age(card: Card, readings: Mapping[str, Reading], one: Asked) -> dict[str, Reading]:
+    """Without the measures that do not apply to somebody so young: by the beginning that was known then."""
+    return {
+        name: Reading("not_applicable")
+        if name in card.measures and one.at - one.since < card.measures[name].not_in_first * DAY
+        else reading
+        for name, reading in readings.items()
+    }
