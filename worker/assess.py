@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.dispatch import outbox
-from worker.effects import Mail, Standing
+from worker.effects import Alert, Mail, Standing
 from worker.lib.clock import local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
 from worker.plays import arbiter, rules
 from worker.plays import records as plays
-from worker.scoring import bands, explain, measures, records
+from worker.review import disagreement, opinions
+from worker.scoring import bands, explain, measures, overrides, records
 from worker.scoring.card import Card
-from worker.scoring.score import Assessment, assess
+from worker.scoring.score import Assessment, Override, assess
 
 BATCH = 200
 """Customers a transaction."""
@@ -40,6 +41,8 @@ class Terms:
     mode: str
     silent: bool
     """The first pass: everyone is newly something, and that is no news."""
+    pulse_valid_for: int
+    """Seconds for which a pulse is held against the band."""
 
 
 @dataclass
@@ -57,9 +60,21 @@ class Assessed:
 class _Customer:
     id: str
     name: str
+    owner: str
     time_zone: str
     assessed_at: int
     heard: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What people have said of these customers, by customer."""
+
+    overrides: Mapping[str, Override]
+    """Nobody has ended them; the time of some may be over."""
+    pulses: Mapping[str, disagreement.Pulse]
+    disagreements: Mapping[str, disagreement.Disagreement]
+    """The open ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,8 @@ class _Decided:
     assessment: Assessment
     previous: bands.Standing | None
     standing: bands.Standing
+    expired: Override | None = None
+    """An override whose time is over, and nobody has noted it yet."""
 
     def moved(self, version: str) -> bool:
         """Whether there is anything to keep: a score that says the same again is not a new one."""
@@ -96,22 +113,30 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
     Customers who have left are not assessed any more: their last score stands.
     """
     gone = plays.departed(store, now)
+    held = records.open_overrides(store)
+    over = {customer_id for customer_id, override in held.items() if override.until <= now}
     due = [
         _Customer(
-            row["id"], row["name"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0, row["heard"] or ""
+            row["id"], row["name"], row["owner"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0,
+            row["heard"] or "",
         )
         for row in store.rows(sql("assess", "due"), {"now": now})
-        if row["id"] not in gone and (everyone or _is_due(row, terms, now))
-    ]
+        if row["id"] not in gone and (everyone or row["id"] in over or _is_due(row, terms, now))
+    ]  # fmt: skip
     moments = {one.id: measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due}
     readings = measures.read(store, terms.card, list(moments.values()), terms.sources)
     due = [one for one in due if one.id in readings]
+    said = _Said(
+        held,
+        opinions.latest_pulses(store, [one.id for one in due], now, terms.pulse_valid_for),
+        {one.customer_id: one for one in opinions.open_disagreements(store)},
+    )
     done = Assessed()
     for start in range(0, len(due), BATCH):
         batch = due[start : start + BATCH]
-        decided = _decide(store, terms, batch, moments, readings)
+        decided = _decide(store, terms, batch, moments, readings, said)
         with store.atomic():
-            _commit(store, terms, decided, run_id, done)
+            _commit(store, terms, decided, said, run_id, done)
     return done
 
 
@@ -128,6 +153,7 @@ def _decide(
     customers: Sequence[_Customer],
     moments: Mapping[str, measures.Moment],
     readings: Mapping[str, Mapping[str, measures.Reading]],
+    said: _Said,
 ) -> list[_Decided]:
     """Score and band for each, from what is known; writes nothing."""
     ids = [one.id for one in customers]
@@ -137,13 +163,21 @@ def _decide(
         moment, last = moments[customer.id], scores.get(customer.id)
         before = last.assessment if last else None
         assessment = assess(terms.card, readings[customer.id], last_good=before.readings if before else None)
+        override = said.overrides.get(customer.id)
+        expired = override if override and override.until <= moment.at else None
+        override = None if expired else override
+        ended = overrides.ended(before, override) or expired
+        if before and last and last.at == moment.at:
+            ended = ended or before.ended  # the same moment again says the same again
+        assessment = overrides.weighed(terms.card, assessment, override, ended)
         previous = standings.get(customer.id)
-        standing = bands.settle(terms.card, previous, assessment, moment.at, moment.today)
-        decided.append(_Decided(customer, moment, last, assessment, previous, standing))
+        here = overrides.released(previous, before, assessment, moment.at)
+        standing = bands.settle(terms.card, here, assessment, moment.at, moment.today)
+        decided.append(_Decided(customer, moment, last, assessment, previous, standing, expired))
     return decided
 
 
-def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], run_id: str, done: Assessed) -> None:
+def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said, run_id: str, done: Assessed) -> None:
     """Scores, changes and the effects they cause, in the caller's one transaction."""
     moved = [one for one in decided if one.moved(terms.card.version)]
     saved = records.save(store, [one.scored(terms.card) for one in moved], run_id)
@@ -152,9 +186,11 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], run_id: str
         customer_id = one.customer.id
         if customer_id in saved.overtaken:
             continue  # another pass was quicker, and has done the rest
-        if terms.mode == "live" and not terms.silent:
+        if _may_tell(terms):
             score_id = saved.score_ids.get(customer_id) or (one.last.id if one.last else "")
             _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
+        _end_override(store, terms, one, done)
+        _disagree(store, terms, one, said, done)
         binds = {"customer_id": customer_id, "now": one.moment.at, "heard": new_id("fct")}
         store.run(sql("assess", "looked_at"), binds)
         store.run(sql("assess", "clean"), {"customer_id": customer_id})
@@ -187,6 +223,55 @@ def _act(
     for refusal in refusals:
         plays.keep_refusal(store, refusal, now)
     done.refused += len(refusals)
+
+
+# -- what people said -------------------------------------------------------------------------------------------------
+
+
+def _end_override(store: Store, terms: Terms, one: _Decided, done: Assessed) -> None:
+    """An override whose time is over has ended, and the team hears of it."""
+    expired = one.expired
+    if expired is None or not records.expire_override(store, expired.id, one.moment.at):
+        return
+    stands = " ".join(filter(None, [one.standing.band, shown_score(one.assessment)]))
+    words = overrides.in_words(expired, terms.time_zone)
+    title = f"The override for {one.customer.name or one.customer.id} has ended"
+    _tell(store, terms, one, title, f"It was {words}. Now: {stands}.", f"override:{expired.id}:ended", done)
+
+
+def _disagree(store: Store, terms: Terms, one: _Decided, said: _Said, done: Assessed) -> None:
+    """Open a disagreement, ask about it once, or close it where it is over."""
+    customer, now, band = one.customer, one.moment.at, one.standing.band
+    pulse, stands = said.pulses.get(customer.id), said.disagreements.get(customer.id)
+    if stands is not None and (answer := disagreement.closes(terms.card, band, pulse)):
+        opinions.close(store, stands.id, answer, now)
+        return
+    if pulse is None or disagreement.parted(terms.card, band, pulse.value) < disagreement.PARTED:
+        return
+    if stands is None:
+        stands = opinions.open_disagreement(store, customer.id, customer.owner, band, pulse, now)
+    else:
+        stands = opinions.keep_up(store, stands, band, pulse)
+    if stands is None or not _may_tell(terms) or not opinions.asked(store, stands.id, now):
+        return
+    why = explain.reason(terms.card, one.assessment, one.standing)
+    title, text = disagreement.question(stands, shown_score(one.assessment), why, pulse.note)
+    _tell(store, terms, one, title, text, f"disagreement:{stands.id}", done)
+
+
+def _may_tell(terms: Terms) -> bool:
+    return terms.mode == "live" and not terms.silent
+
+
+def _tell(store: Store, terms: Terms, one: _Decided, title: str, text: str, key: str, done: Assessed) -> None:
+    """One alert to the team, with a link to the customer's page."""
+    if _may_tell(terms):
+        customer_id = one.customer.id
+        alert = Alert(customer_id, title, text, f"{terms.public_url}/customers/{customer_id}")
+        done.effects += bool(outbox.put(store, alert, key, one.moment.at))
+
+
+# -- effects ----------------------------------------------------------------------------------------------------------
 
 
 def _standings(store: Store, terms: Terms, one: _Decided) -> list[Standing]:

@@ -169,6 +169,9 @@ class CrmSection(Section):
     write_when_moved: int = Field(
         1, ge=0, le=100, description="Points a score must have moved to be written again while its band stays."
     )
+    pulse_field: str = Field(
+        "", description="The label of a custom field in which your people note their pulse, 1 to 5; nothing means none."
+    )
 
 
 class Outreach(Section):
@@ -183,6 +186,9 @@ class Outreach(Section):
     )
     urgent_labels: tuple[str, ...] = Field(
         ("urgent",), description="Priorities of open tickets during which a customer gets no mail."
+    )
+    pulse_valid_for: Duration = Field(
+        "90 days", validate_default=True, description="For so long a pulse that parts from the band is asked about."
     )
 
 

@@ -129,6 +129,7 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         public_url=workspace.config.workspace.public_url,
         mode=workspace.mode,
         silent=silent,
+        pulse_valid_for=workspace.config.outreach.pulse_valid_for,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from worker.facts import MILLION
@@ -73,10 +74,12 @@ def open_disagreement(
     return disagreement(store, disagreement_id) if added else None
 
 
-def keep_up(store: Store, one: Disagreement, band: str, pulse: Pulse) -> None:
-    """An open disagreement is about the newest pulse and the present band."""
-    if not one.is_about(band, pulse):
-        store.run(sql("opinions", "update_disagreement"), {"id": one.id, **_about(band, pulse)})
+def keep_up(store: Store, one: Disagreement, band: str, pulse: Pulse) -> Disagreement:
+    """The same one, still open, about the newest pulse and the present band."""
+    if one.is_about(band, pulse):
+        return one
+    store.run(sql("opinions", "update_disagreement"), {"id": one.id, **_about(band, pulse)})
+    return replace(one, **_about(band, pulse))
 
 
 def asked(store: Store, disagreement_id: str, now: int) -> bool:

@@ -95,6 +95,18 @@ def _signals(card: Card, assessment: Assessment, score: Decimal | None, band: st
     )
 
 
+def weighed(card: Card, assessment: Assessment, override: Override | None, ended: Override | None) -> Assessment:
+    """The assessment with what a person says now, and with what has just ended."""
+    said = assessment if override is None else applied(card, assessment, override)
+    return said if ended is None else replace(said, ended=ended)
+
+
+def ended(last: Assessment | None, override: Override | None) -> Override | None:
+    """The override that spoke in the last assessment and does no more."""
+    before = last.override if last else None
+    return before if before and (override is None or override.id != before.id) else None
+
+
 def released(previous: Standing | None, last: Assessment | None, now: Assessment, at: int) -> Standing | None:
     """Where a customer stands before settling, when an override no longer speaks.
 

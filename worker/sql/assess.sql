@@ -1,7 +1,7 @@
 -- Stations 2 and 3 joined: who is due, and that they were looked at.
 
 -- name: due
-select c.id, c.name, c.time_zone, t.assessed_at, t.heard, s.version, d.urgent,
+select c.id, c.name, c.owner, c.time_zone, t.assessed_at, t.heard, s.version, d.urgent,
     case when d.customer_id is null then 0 else 1 end as dirty
 from customers c
     left join standings t on t.customer_id = c.id
