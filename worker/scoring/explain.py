@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,7 +10,8 @@ from typing import Final
 
 from worker.lib.rounding import half_up, plain
 from worker.scoring.bands import Standing
-from worker.scoring.card import GREY, Card, Rule
+from worker.scoring.card import GREY, Card, Measure, Rule
+from worker.scoring.expressions import Value
 from worker.scoring.measures import Reading
 from worker.scoring.score import Assessment, Driver
 
@@ -28,12 +30,31 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value inside `says`: `{value}` has one decimal at most, `{value:percent}` none."""
+    """A value inside `says`: `{value}` has one decimal at most, `{value:percent}` none; a text is told as it is."""
 
-    number: Decimal
+    value: Value
 
     def __format__(self, form: str) -> str:
-        return _percent(self.number) if form == "percent" else plain(half_up(self.number, 1))
+        if isinstance(self.value, str):
+            return self.value
+        return _percent(self.value) if form == "percent" else plain(half_up(self.value, 1))
+
+
+def value_in_words(card: Card, name: str, value: Value) -> str:
+    """`12`, or `42%` where the measure is told in percent."""
+    return format(_Value(value), "percent" if _in_percent(card.measures[name]) else "")
+
+
+def _in_percent(measure: Measure) -> bool:
+    if measure.says:
+        return "{value:percent}" in measure.says
+    return measure.against is not None
+
+
+def day_in_words(day: int, today: int) -> str:
+    """`3 May`, with its year unless it is today's."""
+    then, now = (_EPOCH + timedelta(days=one) for one in (day, today))
+    return f"{then.day} {then:%B}" + ("" if then.year == now.year else f" {then.year}")
 
 
 def measure_in_words(card: Card, name: str, reading: Reading) -> str:
@@ -97,8 +118,13 @@ def reason(card: Card, assessment: Assessment, standing: Standing | None = None)
     for driver in assessment.drivers:
         words = measure_in_words(card, driver.measure, assessment.measures[driver.measure].reading)
         parts.append(f"{words} (-{plain(half_up(driver.points_lost))})" if driver.points_lost >= 1 else words)
+    return fitted(parts or ["nothing costs points"])
+
+
+def fitted(parts: Sequence[str]) -> str:
+    """As many of these as fit into 250 characters, whole ones; the first is cut where it alone does not."""
     kept = ""
-    for part in parts or ["nothing costs points"]:
+    for part in parts:
         longer = f"{kept}; {part}" if kept else part
         if len(longer) > _LONGEST:
             break
