@@ -66,6 +66,11 @@ class KeapCrm:
         """
         return find_or_create(self._http, names, adopt=adopt, known=known or CrmIds({}, {}))
 
+    def field_called(self, label: str) -> str:
+        """The id of the contacts' custom field of that label; "" where there is none, or several."""
+        found = fields_called(self._http, label)
+        return identifier(found[0]) if len(found) == 1 else ""
+
     # -- reading --------------------------------------------------------------------------------------------------------
 
     def read(self, contact_ids: Sequence[str]) -> dict[str, CrmContact]:

@@ -81,6 +81,10 @@ class ConsoleCrm:
         """The contacts as they are now; one that is unknown is left out."""
         return {contact_id: self.contacts[contact_id] for contact_id in contact_ids if contact_id in self.contacts}
 
+    def field_called(self, label: str) -> str:
+        """An id says what it is the id of."""
+        return f"field:{label}"
+
     def write_fields(self, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, FieldResult]:
         """Set the fields and print those that change; "" clears one."""
         return {contact_id: self._write(contact_id, values) for contact_id, values in wanted.items()}

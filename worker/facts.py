@@ -201,6 +201,29 @@ KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """Every kind by its stored name. `custom.<name>` is allowed beside them, as an event."""
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Kinds of one nature, by one word: whoever says it means any of them."""
+
+    singular: str
+    plural: str
+    kinds: tuple[str, ...]
+    sentence: str
+    """What it is, in one sentence for `keepwell facts`."""
+
+
+FAMILIES: Final = (
+    Family("sign of use", "signs of use", ("usage", "login"), "The product was used, or a person signed in."),
+    Family(
+        "sign of struggle",
+        "signs of struggle",
+        ("empty_search", "error_met", "help_asked_again"),
+        "A search found nothing, an error was met, or help was asked for twice.",
+    ),
+)
+"""The families that a scorecard can speak of as of one kind; all of a family's kinds have one shape."""
+
+
 def kind_named(name: str) -> Kind:
     """Look a kind up; `custom.<name>` is made on the spot. Raises KeyError for any other unknown name."""
     if name.startswith("custom.") and name.removeprefix("custom.").replace("_", "").isalnum():
@@ -289,6 +312,9 @@ class Sighting:
     """The source has deleted the record."""
     since: int = 0
     """Since when the customer has been one, where the source tells it apart from `at`; 0 means `at`."""
+    author: str = ""
+    """Who gave the pulse that is among the facts, and what they wrote beside it."""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,9 @@ class Crm(Protocol):
     def write_fields(self, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, FieldResult]:
         """{contact: {field id: value}} -> {contact: result}. Keeps everybody else's fields; verifies after."""
 
+    def field_called(self, label: str) -> str:
+        """The id of the contacts' custom field of that label; "" where there is none, or several."""
+
     def add_tag(self, tag_id: str, contact_ids: Sequence[str]) -> dict[str, str]:
         """Put a tag on many; gives {contact: "" or the reason it failed}."""
 

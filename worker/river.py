@@ -103,6 +103,12 @@ def fetch(workspace: Workspace, *, stop: Callable[[], bool] = _never) -> Turn:
 
 
 def _pull(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
+    try:
+        pulse_trouble = workspace.find_pulse_field()
+    except Failure as failure:
+        pulse_trouble = str(failure)
+    if pulse_trouble:
+        done.troubles[f"{workspace.crm_source} pulse field"] = pulse_trouble
     for name, one in workspace.connected.items():
         if one.http is None:
             continue

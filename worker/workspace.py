@@ -17,7 +17,7 @@ from worker.config import Config
 from worker.config import load as load_config
 from worker.dispatch.mail import ALWAYS, Sender, Templates
 from worker.facts import Delivery, Parsed
-from worker.intake import events, imports
+from worker.intake import events, imports, pulses
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer
 from worker.lib import assets
 from worker.lib.clock import HOUR, Clock, SystemClock
@@ -118,6 +118,25 @@ class Workspace:
         return ids
 
     @property
+    def pulse_field(self) -> str:
+        """The switch that holds the CRM's id of the field in which pulses are noted, once it has been found."""
+        return f"pulse_field:{self.crm_source}:{self.config.crm.pulse_field}"
+
+    def find_pulse_field(self) -> str:
+        """Ask the CRM for the field that the config names, unless it is known; gives what is wrong, "" for nothing.
+
+        Raises lib.http's Failure kinds.
+        """
+        label, crm = self.config.crm.pulse_field, self.crm
+        if not label or crm is None or switch(self.store, self.pulse_field):
+            return ""
+        field_id = crm.field_called(label)
+        if not field_id:
+            return f"the contacts have no custom field {label!r}, or several; see pulse_field in [crm] of config.toml"
+        switches.set_switch(self.store, self.pulse_field, field_id, int(self.clock.now()))
+        return ""
+
+    @property
     def mailer(self) -> Mailer | None:
         """The channel for mail."""
         found = self.connected.get(self.config.outreach.mailer)
@@ -141,10 +160,16 @@ class Workspace:
             return csv.parse(delivery)
         if delivery.source == events.SOURCE:
             return events.parse(delivery)
+        if delivery.source == pulses.SOURCE:
+            return pulses.parse(delivery)
         found = self.connected.get(delivery.source)
         if found is None or found.integration.parse is None:
             raise ValueError(f"no integration {delivery.source!r} is set up that could read this")
-        return found.integration.parse(delivery, found.settings)
+        parsed = found.integration.parse(delivery, found.settings)
+        field_id = switch(self.store, self.pulse_field) if delivery.source == self.crm_source else ""
+        if not field_id:
+            return parsed
+        return pulses.seen_in_crm(self.store, delivery.source, found.integration.title, field_id, parsed)
 
     def sources(self, now: int, as_of: int | None = None) -> Sources:
         """Which kinds of fact can be known at all, and which not at the moment because their source is quiet.

@@ -126,6 +126,8 @@ def _take_one(
             store, whose.customer_id, whose.identity_id, sighting.facts, zone,
             sighted_at=sighting.at, known_at=known_at, touched=touched, news=news, volumes=volumes,
         )  # fmt: skip
+        if sighting.author:
+            records.put_words(store, sighting)
     since = min([sighting.since or sighting.at, *(fact.at for fact in sighting.facts if fact.kind == "joined")])
     register.known_since(whose, since)
     urgent = any(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from worker.facts import Attribute, CrmContact, Fact, Identity, Person, kind_named
+from worker.facts import Attribute, CrmContact, Fact, Identity, Person, Sighting, kind_named
 from worker.intake.volumes import Volumes
 from worker.lib.clock import local_day
 from worker.lib.ids import new_id
@@ -83,6 +83,15 @@ def put_attributes(store: Store, customer_id: str, identity_id: str, attributes:
             store.run(sql("intake", "put_attribute"), {**key, "customer_id": customer_id, "value": one.value})
             changed = True
     return changed
+
+
+def put_words(store: Store, sighting: Sighting) -> None:
+    """Keep who gave a pulse, and what they wrote, beside its fact."""
+    words = {"author": sighting.author, "note": sighting.note}
+    for fact in sighting.facts:
+        if fact.kind == "pulse":
+            which = {"source": fact.source, "source_id": fact.source_id}
+            store.run(sql("opinions", "put_pulse"), {**which, **words})
 
 
 def put_crm_contact(store: Store, source: str, identity_id: str, contact: CrmContact, now: int) -> bool:

@@ -53,7 +53,7 @@ order by case when gone_at is null then 0 else 1 end, case source when 'email' t
 limit 1
 
 -- name: crm_fields
-select fields from crm_contacts where source = :source and contact_id = :contact_id
+select fields, updated_at from crm_contacts where source = :source and contact_id = :contact_id
 
 -- name: open_disagreement: none where one is open, or where the same pulse has been held against the same band
 insert into disagreements
