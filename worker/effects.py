@@ -5,7 +5,7 @@ An effect is a value. It becomes a row of the outbox with its own idempotency ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -52,6 +52,8 @@ class Mail:
     """What the template may say: texts, already worded, each with its period; never the score or the band."""
     expires_at: int = 0
     """Past this moment it is no longer worth sending."""
+    rests_on: Sequence[str] = ()
+    """The kinds of fact that set it off or that it names; while the source of one is down, it waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ OBJECTIONS: list[tuple[str, dict[str, Any]]] = [
     ("customer", {"customer_here": False}),
     ("unsubscribed", {"suppressed": "asked for no more mail"}),
     ("consent", {"statuses": (("MANUAL", False),)}),
+    ("over", {"over": "payment came later"}),
     ("trouble", {"open_urgent_tickets": 1}),
+    ("source down", {"not_coming_in": ("usage",)}),
     ("frequency", {"last_mail_at": NOW - DAY}),
     ("quiet hours", {"minute_of_day": 3 * 60}),
 ]

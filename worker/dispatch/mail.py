@@ -35,7 +35,7 @@ from worker.lib.store import Store, sql
 from worker.lib.toml import parse
 from worker.plays import arbiter
 from worker.plays import records as plays
-from worker.plays.rules import Refusal
+from worker.plays.rules import Play, Refusal
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False})
 AT_ONCE: Final = 50
@@ -269,13 +269,28 @@ def send_waiting(
     sign: Callable[[str], str],
     reread: Callable[[Collection[str]], bool],
     stop: Callable[[], bool] = lambda: False,
+    plays_by_name: Mapping[str, Play] | None = None,
+    not_coming_in: Collection[str] = (),
 ) -> dict[str, int]:
     """Empty the mail lane as far as it may be: each mail is asked about again, then sent; gives counts by outcome.
 
     `sign` makes the token of the unsubscribe address from an effect's id. `reread` is given the addresses of some mails
     before they leave, and takes in what the CRM says of them now: an opt-out moves no date there, so no pull brings it.
     Where it gives False, nobody knows, and the mails wait. `stop` is asked before each: whether this process is to end.
+    What rests on the kinds of fact that are `not_coming_in` waits too; a play says when what it is about is over.
     """
+
+    def asked(mail: Mail, effect_id: str) -> arbiter.Verdict:
+        play = (plays_by_name or {}).get(mail.play)
+        try:
+            case = plays.case(
+                store, mail, rules, seconds(clock), time_zone=time_zone, effect_id=effect_id, play=play,
+                not_coming_in=not_coming_in,
+            )  # fmt: skip
+        except (LookupError, TypeError, ValueError) as error:  # a time zone that is none, say
+            return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
+        return arbiter.ask(case, rules)
+
     outcomes: dict[str, int] = {}
     while not stop() and (waiting := outbox.due(store, Lane.MAIL, seconds(clock), AT_ONCE)):
         if not reread(frozenset(waiting.values())):
@@ -285,18 +300,18 @@ def send_waiting(
                 break
             queued = outbox.claim_this(store, effect_id, seconds(clock))
             if queued is not None:
-                outcome = _send(store, mailer, templates, sender, rules, clock, queued, time_zone=time_zone, sign=sign)
+                outcome = _send(store, mailer, templates, sender, clock, queued, asked, sign)
                 outcomes[outcome] = outcomes.get(outcome, 0) + 1
     return outcomes
 
 
 def _send(
-    store: Store, mailer: Mailer, templates: Templates, sender: Sender, rules: arbiter.Rules, clock: Clock,
-    queued: outbox.Queued, *, time_zone: str, sign: Callable[[str], str],
+    store: Store, mailer: Mailer, templates: Templates, sender: Sender, clock: Clock, queued: outbox.Queued,
+    asked: Callable[[Mail, str], arbiter.Verdict], sign: Callable[[str], str],
 ) -> str:  # fmt: skip
     mail, now = queued.effect, seconds(clock)
     assert isinstance(mail, Mail)
-    verdict = _asked(store, mail, rules, now, time_zone, queued.id)
+    verdict = asked(mail, queued.id)
     if isinstance(verdict, arbiter.Wait):
         outbox.hold(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
         return "waiting"
@@ -333,14 +348,6 @@ def _send(
             },
         )  # fmt: skip
     return "sent"
-
-
-def _asked(store: Store, mail: Mail, rules: arbiter.Rules, now: int, time_zone: str, effect_id: str) -> arbiter.Verdict:
-    try:
-        case = plays.case(store, mail, rules, now, time_zone=time_zone, effect_id=effect_id)
-    except (LookupError, TypeError, ValueError) as error:  # a time zone that is none, say
-        return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
-    return arbiter.ask(case, rules)
 
 
 def _failed(store: Store, queued: outbox.Queued, failure: Failure, now: int) -> str:

@@ -6,7 +6,7 @@ read is an objection too: when in doubt, nobody is written to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,10 @@ class Case:
     open_disputes: int
     minute_of_day: int
     """Of the customer's local day."""
+    not_coming_in: tuple[str, ...] = ()
+    """The kinds of fact it rests on whose source is down."""
+    over: str = ""
+    """Why what it is about is over, "" while it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,28 @@ def consent(case: Case, rules: Rules) -> Wait | Refuse | None:
     return Refuse("consent", f"the opt-in status is {against[0]}") if against else None
 
 
+def over(case: Case, rules: Rules) -> Wait | Refuse | None:
+    """What is past is not acted on: the payment that failed has been made."""
+    return Refuse("over", case.over) if case.over else None
+
+
 def trouble(case: Case, rules: Rules) -> Wait | Refuse | None:
     """No automatic mail while somebody has to help first."""
     if case.open_urgent_tickets > 0:
         return Refuse("trouble", "an urgent ticket is open")
     return Refuse("trouble", "a charge is disputed") if case.open_disputes > 0 else None
+
+
+def source_down(case: Case, rules: Rules) -> Wait | Refuse | None:
+    """Nobody is written to about what we cannot know now; it is asked again until the source is back."""
+    if not case.not_coming_in:
+        return None
+    return Wait("source down", source_down_in_words(case.not_coming_in), case.now + 15 * MINUTE)
+
+
+def source_down_in_words(kinds: Iterable[str]) -> str:
+    """`usage is not coming in`."""
+    return f"{', '.join(sorted(kinds)).replace('_', ' ')} is not coming in"
 
 
 def frequency(case: Case, rules: Rules) -> Wait | Refuse | None:
@@ -134,7 +155,7 @@ def quiet_hours(case: Case, rules: Rules) -> Wait | Refuse | None:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    switch, expiry, customer, unsubscribed, consent, trouble, frequency, quiet_hours,
+    switch, expiry, customer, unsubscribed, consent, over, trouble, source_down, frequency, quiet_hours,
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from worker.effects import Mail
@@ -12,7 +13,7 @@ from worker.lib.clock import DAY, HOUR, local_day, zone
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 from worker.plays.arbiter import Case, Rules
-from worker.plays.rules import Recipient, Refusal
+from worker.plays.rules import Play, Recipient, Refusal
 
 EVIDENCE_DAYS = 30
 """How old a fact may be that a mail names."""
@@ -49,8 +50,14 @@ def suppress(store: Store, email: str, reason: str, now: int) -> None:
     store.run(sql("plays", "suppress"), {"address_hash": address_hash(store, email), "reason": reason, "at": now})
 
 
-def case(store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, effect_id: str = "") -> Case:
-    """Read all that the arbiter asks about, as of now."""
+def case(
+    store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, effect_id: str = "",
+    play: Play | None = None, not_coming_in: Collection[str] = (),
+) -> Case:  # fmt: skip
+    """Read all that the arbiter asks about, as of now; `play` is the mail's, None where there is none any more.
+
+    `not_coming_in` are the kinds of fact whose source is down.
+    """
     binds = {"customer_id": mail.customer_id, "email": mail.to, "now": now, "effect_id": effect_id}
     here = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now})
     local = datetime.fromtimestamp(now, zone((here["time_zone"] if here else "") or time_zone))
@@ -71,7 +78,28 @@ def case(store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, ef
         ),
         open_disputes=open_now(store, mail.customer_id, "open_dispute", now),
         minute_of_day=local.hour * 60 + local.minute,
+        not_coming_in=tuple(kind for kind in mail.rests_on if kind in not_coming_in),
+        over=over(store, mail.customer_id, play, now) if play else "",
     )
+
+
+def over(store: Store, customer_id: str, play: Play, now: int) -> str:
+    """Why what sets this play off is over for this customer, "" while it is not."""
+    unless = play.unless
+    if unless is None:
+        return ""
+    said = []
+    if unless.later:
+        binds = {"customer_id": customer_id, "first": play.when.fact, "then": unless.later, "now": now}
+        last = store.row(sql("plays", "last_of_two"), binds) or {}
+        if (last.get("then_at") or 0) <= (last.get("first_at") or 0):
+            return ""
+        said.append(f"{KINDS[unless.later].singular} came later")
+    if unless.none_open:
+        if open_now(store, customer_id, unless.none_open, now) > 0:
+            return ""
+        said.append(f"no {KINDS[unless.none_open].singular} is open")
+    return "; ".join(said)
 
 
 def has_left(here: Row) -> bool:
@@ -129,13 +157,18 @@ def number_words(value: int) -> str:
     return ("-" if value < 0 else "") + str(whole) + (f".{digits}" if digits else "")
 
 
-def newly_known(store: Store, customer_id: str, since: int, heard: str, now: int) -> dict[str, str]:
+def newly_known(
+    store: Store, customer_id: str, since: int, heard: str, now: int, *, news_since: int | None = None
+) -> dict[str, str]:
     """kind -> source id of the newest fact of that kind that has been taken in since and is still news.
 
     `heard` tells apart what had been taken in when the customer was last looked at, at `since`: seconds cannot, since a
-    delivery may arrive in the second of a look and be read after it. What was known long before is an import.
+    delivery may arrive in the second of a look and be read after it. What was known long before is an import. What
+    happened after `news_since` is news, however long ago that is: a source was down, and told nobody.
     """
     not_before = now - NEWS_DAYS * DAY
+    if news_since is not None:
+        not_before = min(not_before, news_since)
     binds = {"customer_id": customer_id, "since": since - HOUR, "heard": heard, "not_before": not_before, "now": now,
              "since_day": not_before // DAY - 1}  # fmt: skip
     return {row["kind"]: row["source_id"] for row in store.rows(sql("plays", "newly_known"), binds)}

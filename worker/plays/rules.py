@@ -15,6 +15,7 @@ from worker.facts import KINDS
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import shaped, spell, written
 from worker.lib.toml import parse
+from worker.plays.arbiter import source_down_in_words
 
 DAY = 86_400
 
@@ -32,6 +33,15 @@ class When(BaseModel):
     )
     signal: str = Field("", description="This signal of the scorecard has just come up.")
     fact: str = Field("", description="A fact of this kind has just become known.")
+
+
+class Unless(BaseModel):
+    """When what set a play off is over: all that is given must hold. Asked when it is planned, and when a mail leaves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    later: str = Field("", description="A fact of this kind came after the one that set it off.")
+    none_open: str = Field("", description="No thing of this kind is open any more.")
 
 
 class Variant(BaseModel):
@@ -61,6 +71,7 @@ class Play(BaseModel):
     title: str
     about: str = Field(description="What it is for, what it must not do, and how its success is measured.")
     when: When
+    unless: Unless | None = None
     mail: tuple[Variant, ...] = ()
     alert: TeamAlert | None = None
     to: Literal["main", "billing"] = "main"
@@ -92,12 +103,26 @@ def _faults(play: Play, file: str, line: int) -> list[Problem]:
         found.append(Problem(file, line, "when", "nothing sets this play off", "give band_turns, signal or fact"))
     if when.fact and when.fact not in KINDS:
         found.append(Problem(file, line, "when.fact", f"{when.fact!r} is no kind of fact", spell(when.fact, KINDS)))
+    if play.unless is not None:
+        found += _unless_faults(play.unless, when, file)
     if not play.mail and play.alert is None:
         found.append(Problem(file, 0, "", "this play does nothing", "give it [[mail]] or [alert]"))
     if play.alert is not None and (odd := _odd_places(play.alert.title)):
         found.append(
             Problem(file, 0, "alert.title", f"cannot be filled in: {odd}", "use {name}, {old_band} and {band}")
         )
+    return found
+
+
+def _unless_faults(unless: Unless, when: When, file: str) -> list[Problem]:
+    found = [
+        Problem(file, 0, f"unless.{key}", f"{kind!r} is no kind of fact", spell(kind, KINDS))
+        for key, kind in (("later", unless.later), ("none_open", unless.none_open)) if kind and kind not in KINDS
+    ]  # fmt: skip
+    if not (unless.later or unless.none_open):
+        found.append(Problem(file, 0, "unless", "says nothing", "give later or none_open"))
+    if unless.later and not when.fact:
+        found.append(Problem(file, 0, "unless.later", "is later than no fact", "give when.fact, or none_open instead"))
     return found
 
 
@@ -153,6 +178,12 @@ class Happening:
     """role -> whom to write to."""
     last_acts: Mapping[str, int] = field(default_factory=dict)
     """play -> when it last did something for this customer."""
+    over: Mapping[str, str] = field(default_factory=dict)
+    """play -> why what would set it off is over."""
+    rests_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """play -> the kinds of fact that what sets it off rests on."""
+    not_coming_in: frozenset[str] = frozenset()
+    """The kinds of fact whose source is down."""
     why: str = ""
     """The drivers in words, for the team only."""
     link: str = ""
@@ -209,6 +240,12 @@ def plan(
         occasion = fires(play, happening)
         if not occasion:
             continue
+        if name in happening.over:
+            refusals.append(_refusal(happening, play, "over", happening.over[name]))
+            continue
+        if down := happening.rests_on.get(name, frozenset()) & happening.not_coming_in:
+            refusals.append(_refusal(happening, play, "source down", source_down_in_words(down)))
+            continue
         waited = happening.at - happening.last_acts.get(name, -(10**12))
         if waited < play.at_most_every * DAY:
             days = play.at_most_every - waited // DAY
@@ -243,9 +280,12 @@ def _mail(play: Play, templates: Mapping[str, Template], happening: Happening) -
         template = templates[variant.template]
         missing = template.needs - happening.evidence.keys()
         if not missing:
+            rests_on = happening.rests_on.get(play.name, frozenset()) | kinds_named(template.needs)
+            if down := rests_on & happening.not_coming_in:
+                return _refusal(happening, play, "source down", source_down_in_words(down))
             return Mail(
                 happening.customer_id, recipient.email, recipient.name, variant.template, play.name, template.purpose,
-                dict(happening.evidence), happening.at + play.worth_sending_for * DAY,
+                dict(happening.evidence), happening.at + play.worth_sending_for * DAY, sorted(rests_on),
             )  # fmt: skip
         lacking |= missing
     return _refusal(happening, play, "evidence", f"nothing to name: {', '.join(sorted(lacking))} unknown for 30 days")
@@ -290,6 +330,11 @@ def unheard_of(plays: Mapping[str, Play], bands: Collection[str], signals: Colle
 
 EVIDENCE: Final = ("count", "days", "last_on", "last_label", "last_value", "now")
 """What a mail may name of each kind of fact: `usage_days`."""
+
+
+def kinds_named(needs: Collection[str]) -> frozenset[str]:
+    """The kinds of fact that these values of a mail are about: `usage_days` is about usage."""
+    return frozenset(kind for kind in KINDS for part in EVIDENCE if f"{kind}_{part}" in needs)
 
 
 def unknown_needs(templates: Mapping[str, Template], always: Collection[str]) -> list[Problem]:
