@@ -280,8 +280,8 @@ MUTANTS = (
         "write to who unsubscribed",
         6,
         "worker/plays/arbiter.py",
-        "unsubscribed, consent, trouble",
-        "consent, trouble",
+        "unsubscribed, consent, over",
+        "consent, over",
         ("tests/test_story.py::test_a_customer_who_unsubscribes_is_not_written_to_again",),
     ),
     Mutant(
