@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from integrations import csv
-from worker import registry
+from worker import cards, registry
 from worker.config import Config
 from worker.config import load as load_config
 from worker.dispatch.mail import ALWAYS, Sender, Templates
@@ -214,6 +214,12 @@ class Workspace:
             key = switch(self.store, "signing_key")
         return URLSafeSerializer(key, salt="unsubscribe")
 
+    def take_up(self) -> None:
+        """Let another version of the scorecard count, where one was activated since it was read."""
+        counts = cards.active(self.store)
+        if counts is not None and counts.version != self.card.version:
+            self.card, self.card_text = scorecard.load(counts.text, f"version {counts.number}"), counts.text
+
     def close(self) -> None:
         """Let go of the vendors' connections and of this thread's database connection."""
         for one in self.connected.values():
@@ -237,8 +243,11 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
             problems.extend(found.problems)
             return None
 
-    card_text = gather(lambda: written(config.scorecard)) or ""
-    card = gather(lambda: scorecard.load(card_text, config.scorecard.name)) if card_text else None
+    store = open_store(config.database, schema=config.workspace.database_schema)
+    counts = None if store.pending_migrations() else cards.active(store)
+    card_file = f"{config.scorecard.name} (version {counts.number})" if counts else config.scorecard.name
+    card_text = counts.text if counts else gather(lambda: written(config.scorecard)) or ""
+    card = gather(lambda: scorecard.load(card_text, card_file)) if card_text else None
     plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
     own = folder / "templates" / "email"
     templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
@@ -247,14 +256,20 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
     if templates is not None:
         problems.extend(rules.unknown_needs(templates.by_name, ALWAYS))
     if card is not None and plays is not None:
-        if config.workspace.plays:  # those that ship wait for what a card of one's own need not have
-            problems.extend(rules.unheard_of(plays, {*card.order, GREY}, card.signals))
-        problems.extend(_unanswered(card, plays, config.scorecard.name))
+        problems.extend(unfit(card, plays, config, card_file))
     if problems or card is None or plays is None or templates is None:
+        store.close()
         raise Problems(problems)
-    store = open_store(config.database, schema=config.workspace.database_schema)
     clock = clock or SystemClock()
     return Workspace(config, store, clock, registry.connect(config, clock), card, plays, templates, card_text)
+
+
+def unfit(card: Card, plays: Mapping[str, rules.Play], config: Config, file: str) -> list[Problem]:
+    """Where card and plays wait for what the other does not have; `file` is the card's name for people."""
+    found = _unanswered(card, plays, file)
+    if config.workspace.plays:  # those that ship wait for what a card of one's own need not have
+        found += rules.unheard_of(plays, {*card.order, GREY}, card.signals)
+    return found
 
 
 def _unanswered(card: Card, plays: Mapping[str, rules.Play], file: str) -> list[Problem]:
