@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worker import cards
 from worker.dispatch import journal
 from worker.lib.clock import DAY, iso, seconds
 from worker.lib.http import Failure
@@ -30,6 +31,8 @@ def check(workspace: Workspace, canary: str | None = None) -> Report:
     if workspace.paused:
         report.findings.append("everything outward is paused; let it leave again with: keepwell resume")
     _vendors(workspace, report)
+    if workspace.config.workspace.scorecard and (differs := cards.unlike(workspace.store, workspace.config.scorecard)):
+        report.findings.append(differs)
     if canary:
         _canary(workspace, canary, report)
     elif workspace.crm is not None and workspace.mode == "live" and not switch(workspace.store, _finding(workspace)):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
+from worker import cards
 from worker.assess import Assessed, Terms, assess_due, new_run
 from worker.dispatch import alerts, mail, outbox
 from worker.dispatch.writeback import Written, write_waiting
@@ -59,7 +60,9 @@ def turn(
     store, clock = workspace.store, workspace.clock
     done = take_in(workspace, kind=kind, pulls=pulls, pulled=pulled, stop=stop)
     done.silent = not switch(store, "first_pass")
+    workspace.take_up()
     save_card(store, workspace.card, workspace.card_text, seconds(clock))
+    cards.note(store, workspace.card, {workspace.config.scorecard.name: workspace.card_text}, seconds(clock))
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))
