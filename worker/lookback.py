@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
             fed[f"{name} {pull.stream}"] = pull.feeds
     limit = max(STOOD_STILL, QUIET_AFTER, 4 * workspace.config.schedule.pull_every)
 
-    @lru_cache(maxsize=None)
+    @cache
     def at(moment: int) -> Sources:
         well: set[str] = set()
         quiet: set[str] = set()
@@ -141,6 +141,8 @@ class _Trail:
     standing: bands.Standing | None = None
     signals: frozenset[str] = frozenset()
     heard: int = 0
+    red_for: int = 0
+    """Days in a row in the worst band, up to the last that was looked at."""
     last_acts: dict[str, int] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
 
@@ -221,6 +223,7 @@ class _LookingBack:
     def _step(self, trail: _Trail, one: Asked, assessment: Assessment, days: int) -> None:
         if days in BEFORE:
             trail.seen[days] = assessment
+        trail.red_for = trail.red_for + 1 if assessment.band == self._card.order[-1] else 0
         previous = trail.standing
         trail.standing = bands.settle(self._card, previous, assessment, one.at, one.today)
         new_signals = frozenset(assessment.signals) - trail.signals
@@ -242,7 +245,8 @@ class _LookingBack:
         for play in self._workspace.plays.values():
             if rules.fires(play, happening) and _may_again(play, trail.last_acts.get(play.name), one.at):
                 trail.last_acts[play.name] = one.at
-                trail.acts.append(Act(day_text(one.today), days, play.name, play.title, _does(play)))
+                if days <= BEFORE[0]:
+                    trail.acts.append(Act(day_text(one.today), days, play.name, play.title, _does(play)))
 
     def _answer(self, measure: str) -> str:
         return self._card.measures[measure].do if measure in self._card.measures else ""
@@ -323,7 +327,8 @@ class _LookingBack:
         return Left(
             trail.past.customer_id, trail.past.name or trail.past.customer_id, day_text(trail.day),
             "" if back_at is None else day_text(local_day(back_at, trail.past.time_zone)), tally.money(paid),
-            tuple(self._view(trail, days) for days in BEFORE), tuple(trail.acts), watch is not None and watch.red > 0,
+            tuple(self._view(trail, days) for days in BEFORE), tuple(trail.acts), trail.red_for,
+            watch is not None and watch.red > 0,
         )  # fmt: skip
 
     def _view(self, trail: _Trail, days: int) -> View:
@@ -377,7 +382,9 @@ def as_page(look: LookBack) -> str:
         loader=jinja2.FileSystemLoader(assets.folder("templates") / "pages"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(band=band_look, money=words.money, stood=words.stood, customers=words.customers)
+    environment.filters.update(
+        band=band_look, money=words.money, stood=words.stood, customers=words.customers, day=words.day
+    )
     return environment.get_template("report_lookback.html").render(
         look=look, bearing=words.bearing(look), warning=words.warning(look), most=SHOWN, grey=GREY,
         before=BEFORE,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--no-pull", is_flag=True, help="Ask no vendor; look at what is stored.")
 @as_json_option
 @click.pass_obj
-def lookback(folder: Path, **asked: object) -> None:
+def lookback(folder: Path, /, **asked: object) -> None:
     """Show who left, what the card would have said 90, 60 and 30 days before, and who was red and stayed.
 
     It only reads. In a new or empty folder it makes a workspace of the keys in the environment: KEAP_KEY, STRIPE_KEY,
@@ -53,7 +53,9 @@ def _look_back(workspace: Workspace, *, recipe: str, days: int, to: Path | None,
     with click.progressbar(
         length=joined.steps(days), label="Looking back", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
-        look = joined.look_back(workspace, card, days, troubles=troubles, progress=lambda done: bar.update(done - bar.pos))
+        look = joined.look_back(
+            workspace, card, days, troubles=troubles, progress=lambda done: bar.update(done - bar.pos)
+        )
     if to is not None:
         to.write_text(joined.as_page(look), "utf-8")
     if as_json:

@@ -69,8 +69,10 @@ class Left:
     before: tuple[View, ...]
     """One for each of BEFORE."""
     acts: tuple[Act, ...]
+    red_for: int
+    """Days in a row in the worst band, up to the day before they left; 120 for that and more."""
     ever_red: bool
-    """On a day that was looked at in the period, before they left."""
+    """On one of the days, one a week, on which everybody was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,20 @@ class LookBack:
     troubles: dict[str, str] = field(default_factory=dict)
     """What could not be pulled, and why."""
 
+    @property
+    def red_at_the_end(self) -> tuple[int, int]:
+        """How many who left were in the worst band the day before; and for how many days half of them had been at least."""
+        spells = sorted(one.red_for for one in self.left if one.red_for)
+        return len(spells), spells[(len(spells) - 1) // 2] if spells else 0
+
+    @property
+    def alarming(self) -> tuple[str, ...]:
+        """The bands that are a warning, the worst first: all but the best, and grey."""
+        return tuple(band for band in reversed(self.horizons[0].bands) if band not in {self.best, GREY})
+
     def warned(self, horizon: Horizon) -> int:
-        """How many of those who left were in neither the best band nor grey."""
-        return sum(count for band, count in horizon.bands.items() if band not in {self.best, GREY})
+        """How many of those who left were in one of those."""
+        return sum(horizon.bands[band] for band in self.alarming)
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from math import sqrt
 from typing import Final
@@ -39,6 +40,12 @@ def customers(count: int) -> str:
     return f"{count:,} customer" + ("" if count == 1 else "s")
 
 
+def day(text: str) -> str:
+    """`3 March 2026`, for 2026-03-03."""
+    found = date.fromisoformat(text)
+    return f"{found.day} {found:%B} {found.year}"
+
+
 def money(paid: Mapping[str, str]) -> str:
     """`1,240 USD and 90 EUR`; `nothing` where nothing was paid."""
     return " and ".join(f"{amount} {currency}".strip() for currency, amount in paid.items()) or "nothing"
@@ -54,9 +61,23 @@ def stood(horizon: Horizon) -> str:
     return ", ".join(counts) or "nobody"
 
 
+def ended(look: LookBack) -> str:
+    """`17 red, half of them for 9 days or longer`."""
+    count, days = look.red_at_the_end
+    if not count:
+        return f"none {look.worst}"
+    spell = f"{days} day" + ("" if days == 1 else "s")
+    return f"{count} {look.worst}, " + (f"for {spell}" if count == 1 else f"half of them for {spell} or longer")
+
+
 def view(one: View) -> str:
     """`red 34`, `grey`, or that they were no customer yet."""
     return f"{one.band} {one.score if one.band != GREY else ''}".strip() or "not a customer yet"
+
+
+def red_for(look: LookBack, one: Left) -> str:
+    """`red for 12 days`, or a dash."""
+    return f"{look.worst} for {one.red_for} day" + ("" if one.red_for == 1 else "s") if one.red_for else "–"
 
 
 def bearing(look: LookBack) -> tuple[str, ...]:
@@ -71,9 +92,8 @@ def bearing(look: LookBack) -> tuple[str, ...]:
     if square.left:
         last = look.horizons[-1]
         caught = look.warned(last)
-        bands = " or ".join(band for band in reversed(last.bands) if band not in {look.best, GREY})
         said.append(
-            f"Of {square.left:,} who left, {caught:,} {_were(caught)} {bands} {last.days} days before. "
+            f"Of {square.left:,} who left, {caught:,} {_were(caught)} {' or '.join(look.alarming)} {last.days} days before. "
             f"{_true(caught, square.left)}"
         )
     if square.red:
@@ -118,11 +138,12 @@ STORIES: Final = 25
 
 def headline(look: LookBack) -> list[str]:
     """What was looked at, and how those who left had stood."""
+    whom = f"{customers(look.square.everyone)}, {look.average:,} on an average day"
     lines = [
-        f"{look.business}, {look.since} to {look.until}, under the card {look.card}: {customers(look.square.everyone)}, "
-        f"{look.average:,} on an average day.",
+        f"{look.business}, {look.since} to {look.until}, under the card {look.card}: {whom}.",
         f"{len(look.left)} left by choice, who had paid {money(look.paid_left)} in their last 90 days:",
         *(f"  {one.days} days before: {stood(one)}" for one in look.horizons if look.left),
+        *(f"  the day before: {ended(look)}" for _ in look.left[:1]),
     ]
     if look.left_otherwise:
         others = ", ".join(f"{count} {how}" for how, count in look.left_otherwise.items())
@@ -131,12 +152,15 @@ def headline(look: LookBack) -> list[str]:
     return [*lines, *([f"  LOOK  {warned}"] if warned else []), ""]
 
 
-HEADERS: Final = ("left by choice", "on", "90 days before", "60 days", "30 days", "paid in 90 days")
+HEADERS: Final = ("left by choice", "on", "90 days before", "60 days", "30 days", "at the end", "paid in 90 days")
 
 
 def table(look: LookBack) -> list[list[str]]:
     """One row for each who left by choice, under HEADERS."""
-    return [[one.name, one.on, *(view(then) for then in one.before), money(one.paid)] for one in look.left]
+    return [
+        [one.name, one.on, *(view(then) for then in one.before), red_for(look, one), money(one.paid)]
+        for one in look.left
+    ]
 
 
 def the_rest(look: LookBack) -> list[str]:
@@ -147,9 +171,9 @@ def the_rest(look: LookBack) -> list[str]:
     if len(look.left) > STORIES:
         lines.append(f"… and {len(look.left) - STORIES} more: --html or --json has them.")
     lines += [
-        f"{look.square.red:,} were {look.worst} on at least one of the days that were looked at, one a week; on an average "
-        f"day {look.shares[look.worst]} of all. {len(look.stayed):,} of them stayed, and paid {money(look.paid_stayed)} "
-        f"in the last 90 days:",
+        f"{look.square.red:,} were {look.worst} on at least one of the days that were looked at, one a week;",
+        f"on an average day {look.shares[look.worst]} of all were.",
+        f"{len(look.stayed):,} of them stayed, and paid {money(look.paid_stayed)} in the last 90 days:",
         *(f"  {_stay(one)}" for one in look.stayed[:STORIES]),
     ]
     if len(look.stayed) > STORIES:
@@ -173,9 +197,10 @@ def _story(look: LookBack, one: Left) -> list[str]:
 
 def _stay(one: Stayed) -> str:
     times = f"{one.weeks} time" + ("" if one.weeks == 1 else "s")
-    return f"{one.name}: {spell_of(one)}, seen so {times}; {'; '.join(one.why)}"
+    return f"{one.name}: {_spell(one)}, found so {times}; {'; '.join(one.why)}"
 
 
-def spell_of(one: Stayed) -> str:
-    """`since 2026-01-31`, or `2026-01-31 to 2026-02-14`."""
+def _spell(one: Stayed) -> str:
+    if one.until == one.since:
+        return f"on {one.since}"
     return f"{one.since} to {one.until}" if one.until else f"since {one.since}"
