@@ -26,6 +26,7 @@ from worker.web.guard import guard, is_https
 from worker.web.health import health
 from worker.web.hooks import hooks
 from worker.web.login import login
+from worker.web.opinions import opinion_pages
 from worker.web.pages import furnish, pages
 from worker.web.unsubscribe import unsubscribe
 from worker.workspace import Workspace, open_workspace
@@ -68,6 +69,7 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(login(workspace))
     app.register_blueprint(unsubscribe(workspace))
     app.register_blueprint(pages(workspace))
+    app.register_blueprint(opinion_pages(workspace, receiver, wake))
     furnish(app, workspace)
     _answer_faults(app)
     _send_headers(app, https=is_https(workspace))

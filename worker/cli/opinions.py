@@ -29,7 +29,7 @@ def override(
     workspace: Workspace, customer: str | None, set_: str | None, at_most: str | None, at_least: str | None, until: str,
     reason: str, by: str, end: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say against the score where a customer stands, until a day. Without CUSTOMER, list the overrides in force.
+    """Say against the score where a customer stands, until a day. Without a limit, list the overrides in force.
 
     The computed score goes on beside it; when its time is over it ends by itself. CUSTOMER is an id, a name, an address,
     or keap:123.
@@ -37,19 +37,19 @@ def override(
     from worker import opinions, report
 
     given = {how: limit for how, limit in (("set", set_), ("at_most", at_most), ("at_least", at_least)) if limit}
-    if customer is None:
-        if given or end:
-            raise click.UsageError("say whose: keepwell override CUSTOMER …")
-        found = opinions.overrides_in_force(workspace)
+    if customer is None and (given or end):
+        raise click.UsageError("say whose: keepwell override CUSTOMER …")
+    customer_id = report.find_customer(workspace.store, customer) if customer is not None else ""
+    if not given and not end:
+        found = [one for one in opinions.overrides_in_force(workspace) if customer_id in ("", one["customer_id"])]
         print_json(found) if as_json else _table_of_overrides(found)
         return
-    customer_id = report.find_customer(workspace.store, customer)
     if end:
         ended = opinions.end_override(workspace, customer_id, by)
         click.echo(f"Ended: the override by {ended.author}. The next turn gives the computed band back.")
         return
     if len(given) != 1:
-        raise click.UsageError("say one of --set, --at-most and --at-least, or --end")
+        raise click.UsageError("say only one of --set, --at-most and --at-least")
     [(how, limit)] = given.items()
     shown = opinions.set_override(workspace, customer_id, how=how, limit=limit, until=until, reason=reason, by=by)
     if as_json:

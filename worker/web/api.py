@@ -29,6 +29,7 @@ from worker.report import find_customer
 from worker.river import turn
 from worker.web import records
 from worker.web.answers import answer, problem
+from worker.web.opinions import add_opinions
 from worker.workspace import Workspace
 
 MOST_BYTES: Final = 2_000_000
@@ -126,6 +127,7 @@ def api(workspace: Workspace, receiver: Receiver) -> Blueprint:
     def changes() -> Response:
         return _listed(lambda limit, cursor: records.changes(workspace, limit=limit, cursor=cursor))
 
+    add_opinions(blueprint, workspace, receiver)
     return blueprint
 
 

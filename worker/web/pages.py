@@ -17,7 +17,7 @@ from worker.plays.records import departed, number_words, open_now
 from worker.report import find_customer
 from worker.scoring import explain
 from worker.scoring import records as scoring
-from worker.web import records, words
+from worker.web import opinions, records, words
 from worker.web.charts import HEIGHT, WIDTH, score_chart
 from worker.workspace import Workspace
 
@@ -239,6 +239,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "effects": [row for row in effects if row["kind"] != "standing" and row["state"] != "refused"],
         "shown": [row for row in effects if row["kind"] == "standing"],
         "refusals": store.rows(sql("web", "refusals"), binds),
+        "opinions": opinions.shown(workspace, customer_id),
         "facts": _facts(workspace, customer_id, now),
         "recent_days": RECENT_DAYS,
         "chart_width": WIDTH,
