@@ -10,9 +10,10 @@ from worker.lib.assets import folder
 from worker.scoring.bands import Standing
 from worker.scoring.explain import explain, measure_in_words, reason
 from worker.scoring.measures import Reading
+from worker.scoring.overrides import applied
 from worker.scoring.phrases import step
 from worker.scoring.points import Steps
-from worker.scoring.score import assess
+from worker.scoring.score import Override, assess
 from worker.scoring.scorecard import load
 
 STARTER = load((folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8"))
@@ -38,6 +39,7 @@ def test_each_driver_names_value_full_marks_and_cost() -> None:
         "unpaid invoices: 1; 0 is full marks; costs 18 points",
         "active on 4 of the last 30 days; 12 is full marks; costs 17 points",
         "answered 4 of 10 on 2026-01-17; 10 is full marks; costs 6 points",
+        "usage at 50% of their own normal instead of 42% would make it yellow",
     ]
 
 
@@ -139,6 +141,23 @@ def test_a_band_on_its_way_to_another_says_so() -> None:
 
 def test_when_all_is_well_the_reason_says_so() -> None:
     assert reason(STARTER, assess(STARTER, WELL)) == "nothing costs points"
+
+
+def test_what_a_person_said_is_told_before_all_else() -> None:
+    said = Override("ovr_1", "at_most", "red", "Ann", "new owner", 0, 20_510 * 86_400)
+    held = applied(STARTER, assess(STARTER, WELL), said)
+    told = "held at most red by Ann until 2026-02-25: new owner; without it: green, 100"
+
+    assert explain(STARTER, held)[:2] == ["red, score 100", told]
+    assert reason(STARTER, held) == told
+
+
+def test_what_is_frozen_is_told_though_it_costs_nothing() -> None:
+    down = {**WELL, "open_tickets": Reading("source_down", Decimal(0), frozen="value")}
+
+    assert "frozen: support tickets waiting: 0 (as last known; its source is down)" in explain(
+        STARTER, assess(STARTER, down)
+    )
 
 
 def test_grey_gives_the_reason_that_too_little_is_known() -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from worker.lib.rounding import half_up, plain
+from worker.scoring import counterfactual, overrides
 from worker.scoring.bands import Standing
 from worker.scoring.card import GREY, Card, Measure, Rule
 from worker.scoring.expressions import Value
@@ -85,13 +86,27 @@ def rules_in_words(card: Card, assessment: Assessment) -> list[str]:
     return [rule.because for rule in sorted(fired, key=lambda rule: assessment.band not in _limits(card, rule))]
 
 
-def explain(card: Card, assessment: Assessment, standing: Standing | None = None) -> list[str]:
-    """Why the score is what it is, one sentence a line, for the terminal and the pages. Never for the customer."""
+def explain(
+    card: Card, assessment: Assessment, standing: Standing | None = None, *, time_zone: str = "UTC"
+) -> list[str]:
+    """Why the score is what it is, one sentence a line, for the terminal and the pages. Never for the customer.
+
+    The zone is that of the day until which an override holds.
+    """
     ruled, counted = rules_in_words(card, assessment), set(card.in_dimensions())
     known = [f"{_percent(assessment.coverage)} of what counts is known"] if assessment.coverage < 1 else []
-    lines = [_headline(assessment, standing), *(known + ruled if assessment.band == GREY else ruled + known)]
+    lines = [_headline(assessment, standing), *overrides.override_in_words(assessment, time_zone)]
+    lines += known + ruled if assessment.band == GREY else ruled + known
     lines += [driver_in_words(card, assessment, driver) for driver in assessment.drivers]
+    could = counterfactual.in_words(card, assessment, standing)
+    lines += [could] if could else []
     lines += [f"signal: {name.replace('-', ' ')}" for name in assessment.signals]
+    costly = {driver.measure for driver in assessment.drivers}
+    lines += [
+        f"frozen: {measure_in_words(card, name, judged.reading)}"
+        for name, judged in assessment.measures.items()
+        if judged.reading.state == "source_down" and judged.points is not None and name in counted - costly
+    ]
     lines += [
         f"not counted: {measure_in_words(card, name, judged.reading)}"
         for name, judged in assessment.measures.items()
@@ -105,12 +120,12 @@ def explain(card: Card, assessment: Assessment, standing: Standing | None = None
     return lines
 
 
-def reason(card: Card, assessment: Assessment, standing: Standing | None = None) -> str:
-    """Rules and drivers in at most 250 characters, for the CRM's field; the weightiest first, whole ones only.
+def reason(card: Card, assessment: Assessment, standing: Standing | None = None, *, time_zone: str = "UTC") -> str:
+    """What a person said against it, rules and drivers in at most 250 characters, for the CRM's field; the weightiest first, whole ones only.
 
     With the standing it says as well where the band is on its way to another, which the drivers alone would belie.
     """
-    parts = rules_in_words(card, assessment)
+    parts = overrides.override_in_words(assessment, time_zone) + rules_in_words(card, assessment)
     if standing and standing.waiting:
         parts.append(_turning(standing))
     if assessment.band == GREY:
@@ -134,7 +149,7 @@ def fitted(parts: Sequence[str]) -> str:
 
 def _limits(card: Card, rule: Rule) -> set[str]:
     """The bands that a rule holds the customer to; a limit that is a score holds to the band it lies in."""
-    limits = (rule.at_most, rule.at_least)
+    limits = (rule.at_most, rule.at_least, rule.set)
     return {card.band_of(limit) if isinstance(limit, Decimal) else limit for limit in limits if limit is not None}
 
 
