@@ -1,19 +1,25 @@
-"""From a measure's value to points out of 100: steps, or a sliding scale.
+"""From a measure's value to points: steps, a sliding scale, or so many points for each one.
 
-Both are values, read from the card by `phrases`; `awarded` is all that is ever asked of them.
+All three are values, read from the card by `phrases`; `awarded` is what scoring asks of them. The rest is for the
+loader and `lint`: what a table can give, where it is silent, and where two of its steps speak about the same value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from worker.lib.rounding import CONTEXT, plain
 
 FULL: Final = Decimal(100)
+
+LEAVE_OUT: Final = None
+"""What stands right of `->` where the measure is to have no opinion."""
+
+_NO_END: Final = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +35,97 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Colour:
+    """A band's name in the place of points; `resolve` makes it a number."""
+
+    name: str
+
+
+Worth = Decimal | Colour | None
+"""What stands right of `->`; None leaves the measure out."""
+
+StepKind = Literal[
+    "below", "up to", "exactly", "and up", "above",
+    "from to", "from to below", "above up to", "above to below",
+    "labels", "otherwise",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a table. `edge` is below, up to, exactly, and up, above or otherwise (then `at` is None)."""
+    """One line of a table: which values it takes, and what they are worth."""
 
-    edge: str
+    edge: StepKind
     at: Number | None
-    points: Decimal
+    """The edge, of two the lower; None for labels and otherwise."""
+    points: Worth
+    to: Number | None = None
+    """The upper edge, where there are two."""
+    labels: tuple[str, ...] = ()
+    """The texts it takes; capitals do not matter."""
 
-    def takes(self, value: Decimal) -> bool:
-        """Whether this step speaks about `value`."""
-        if self.at is None:
+    def takes(self, value: Decimal | str) -> bool:
+        """Whether this step speaks about `value`; a number and a text never meet, but for a label that is the number."""
+        if self.edge == "otherwise":
             return True
-        edge = self.at.value
-        return {
-            "below": value < edge,
-            "up to": value <= edge,
-            "exactly": value == edge,
-            "and up": value >= edge,
-            "above": value > edge,
-        }[self.edge]
+        if self.edge == "labels":
+            text = value if isinstance(value, str) else plain(value)
+            return text.casefold() in {label.casefold() for label in self.labels}
+        return not isinstance(value, str) and self._low(value) and self._high(value)
+
+    def _low(self, value: Decimal) -> bool:
+        assert self.at is not None
+        match self.edge:
+            case "exactly" | "and up" | "from to" | "from to below":
+                return value >= self.at.value
+            case "above" | "above up to" | "above to below":
+                return value > self.at.value
+            case _:
+                return True
+
+    def _high(self, value: Decimal) -> bool:
+        last = self.to or self.at
+        assert last is not None
+        match self.edge:
+            case "exactly" | "up to" | "from to" | "above up to":
+                return value <= last.value
+            case "below" | "from to below" | "above to below":
+                return value < last.value
+            case _:
+                return True
+
+    def ends(self) -> tuple[Number, ...]:
+        """Its edges, the lower first."""
+        return tuple(number for number in (self.at, self.to) if number is not None)
 
     def __str__(self) -> str:
-        """Write what it takes as the card would: `below 50%`, `0`, `10 and up`."""
-        return {"exactly": f"{self.at}", "and up": f"{self.at} and up", "otherwise": "otherwise"}.get(
-            self.edge, f"{self.edge} {self.at}"
-        )
+        """Write what it takes as the card would: `below 50%`, `0`, `from 3 to below 7`, `"gold" or "silver"`."""
+        match self.edge:
+            case "exactly":
+                return f"{self.at}"
+            case "and up":
+                return f"{self.at} and up"
+            case "otherwise":
+                return "otherwise"
+            case "labels":
+                return " or ".join(quoted(label) for label in self.labels)
+            case "from to" | "above to below" | "from to below" | "above up to":
+                first, _, second = self.edge.partition(" ")
+                return f"{first} {self.at} {second} {self.to}"
+            case _:
+                return f"{self.edge} {self.at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two steps that speak about the same values; the earlier is heard, and the later was meant as well."""
+
+    earlier: Step
+    later: Step
+    values: str
+    """In words: `from 5 to 10`; for an edge that belongs to both only that number."""
+    edge_only: bool
+    """They only share an edge: `up to 5`, then `5 and up`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,59 +134,85 @@ class Steps:
 
     steps: tuple[Step, ...]
 
-    def awarded(self, value: Decimal) -> Decimal:
-        """The points for a value; the card was refused if any value fell between the steps."""
-        return next(step.points for step in self.steps if step.takes(value))
+    def awarded(self, value: Decimal | str) -> Decimal | None:
+        """The points for a value; None where it is left out, and for a text where the table knows only numbers."""
+        if isinstance(value, str) and not self.labels() and any(self.numbers()):
+            return None
+        step = next((step for step in self.steps if step.takes(value)), None)
+        return None if step is None else _number(step.points)
 
     def numbers(self) -> Iterator[Number]:
         """The edges as written."""
-        return (step.at for step in self.steps if step.at is not None)
+        return (number for step in self.steps for number in step.ends())
+
+    def labels(self) -> tuple[str, ...]:
+        """The texts it names."""
+        return tuple(label for step in self.steps for label in step.labels)
+
+    def given(self) -> list[Decimal]:
+        """Everything it can give, in its order; what leaves out is not among it."""
+        return [points for step in self.steps if (points := _number(step.points)) is not None]
 
     @property
     def lowest(self) -> Decimal:
         """The fewest points it can give."""
-        return min(step.points for step in self.steps)
+        return min(self.given(), default=Decimal(0))
 
     @property
     def highest(self) -> Decimal:
         """The most points it can give."""
-        return max(step.points for step in self.steps)
+        return max(self.given(), default=Decimal(0))
 
     def best(self) -> str:
         """The values that earn the most, in words: `85% and up`."""
-        place = next(place for place, step in enumerate(self.steps) if step.points == self.highest)
-        if self.steps[place].at is not None:
+        if not self.given():
+            return "nothing"
+        place = next(place for place, step in enumerate(self.steps) if _number(step.points) == self.highest)
+        if self.steps[place].edge != "otherwise":
             return str(self.steps[place])
         return _remainder(self.steps[:place])
 
+    def gaps(self) -> tuple[str, ...]:
+        """The values that no step takes, in words, rising: `below 0`, `above 3 to below 5`, `any other text`."""
+        edges = self._edges()
+        silent = [not any(step.takes(value) for step in self.steps) for value in _around(edges)] if edges else []
+        found = [str(step) for step in _runs(edges, silent)]
+        if self.labels() and not any(step.edge == "otherwise" for step in self.steps):
+            found.append("any other text")
+        return tuple(found)
+
     def silent_about(self) -> Decimal | None:
-        """A value that no step takes, None where there is none."""
-        return next((value for value in self._samples() if not any(s.takes(value) for s in self.steps)), None)
+        """A number that no step takes, None where there is none."""
+        values = _around(self._edges()) if self._edges() else iter(())
+        return next((value for value in values if not any(step.takes(value) for step in self.steps)), None)
+
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """The steps whose own edge lies in what an earlier step has taken already.
+
+        That later steps reach further in the same direction is how a table is read (`below 5`, then `below 9`), and is
+        no overlap.
+        """
+        found = []
+        edges = self._edges()
+        for place, later in enumerate(self.steps):
+            for earlier in self.steps[:place]:
+                if not any(earlier.takes(number.value) and later.takes(number.value) for number in later.ends()):
+                    continue
+                both = [earlier.takes(value) and later.takes(value) for value in _around(edges)]
+                values = _runs(edges, both)[0]
+                found.append(Overlap(earlier, later, str(values), values.edge == "exactly"))
+        return tuple(found)
 
     def never_reached(self) -> Iterable[Step]:
-        """The steps that an earlier step always forestalls."""
-        reached = {
-            next((place for place, step in enumerate(self.steps) if step.takes(value)), -1) for value in self._samples()
-        }
+        """The steps that earlier steps always forestall."""
+        values: list[Decimal | str] = [*_around(self._edges() or [Number(Decimal(0))])]
+        if self.labels():
+            values += [*self.labels(), " "]  # and a text that nobody writes
+        reached = {next((place for place, step in enumerate(self.steps) if step.takes(value)), -1) for value in values}
         return [step for place, step in enumerate(self.steps) if place not in reached]
 
-    def _samples(self) -> list[Decimal]:
-        """Every edge, a value between any two, and one beyond either end: enough to tell all tables apart."""
-        edges = sorted({number.value for number in self.numbers()}) or [Decimal(0)]
-        between = [(low + high) / 2 for low, high in pairwise(edges)]
-        return [*edges, *between, edges[0] - 1, edges[-1] + 1]
-
-
-def _remainder(before: tuple[Step, ...]) -> str:
-    edges = {step.edge for step in before}
-    numbers = [step.at for step in before if step.at is not None]
-    if edges == {"below"}:
-        return f"{max(numbers, key=lambda number: number.value)} and up"
-    if edges == {"and up"}:
-        return f"below {min(numbers, key=lambda number: number.value)}"
-    if edges == {"exactly"}:
-        return "anything but " + ", ".join(str(number) for number in numbers)
-    return "anything else"
+    def _edges(self) -> list[Number]:
+        return sorted({number.value: number for number in self.numbers()}.values(), key=lambda number: number.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +220,18 @@ class Sliding:
     """Straight lines between (value, points) pairs, values rising; outside, the nearest end speaks."""
 
     pairs: tuple[tuple[Number, Decimal], ...]
+    outside_left_out: bool = False
+    """Outside nothing speaks: the measure is left out."""
 
-    def awarded(self, value: Decimal) -> Decimal:
-        """The points for a value, not yet rounded."""
+    def awarded(self, value: Decimal | str) -> Decimal | None:
+        """The points for a value, not yet rounded; None for a text, and where what lies outside is left out."""
+        if isinstance(value, str):
+            return None
         first, last = self.pairs[0], self.pairs[-1]
-        if value <= first[0].value:
-            return first[1]
+        if not first[0].value <= value <= last[0].value:
+            if self.outside_left_out:
+                return None
+            return first[1] if value < first[0].value else last[1]
         for (low, low_points), (high, high_points) in pairwise(self.pairs):
             if value <= high.value:
                 with localcontext(CONTEXT):
@@ -139,19 +243,160 @@ class Sliding:
         """The values as written."""
         return (number for number, _ in self.pairs)
 
+    def given(self) -> list[Decimal]:
+        """The points at its corners."""
+        return [points for _, points in self.pairs]
+
     @property
     def lowest(self) -> Decimal:
         """The fewest points it can give."""
-        return min(points for _, points in self.pairs)
+        return min(self.given())
 
     @property
     def highest(self) -> Decimal:
         """The most points it can give."""
-        return max(points for _, points in self.pairs)
+        return max(self.given())
 
     def best(self) -> str:
         """The value that earns the most, in words: `12`."""
         return str(next(number for number, points in self.pairs if points == self.highest))
 
 
-Table = Steps | Sliding
+@dataclass(frozen=True, slots=True)
+class Each:
+    """So many points for each one of the value: `each = -5`. A measure's `floor` and `cap` say how far it goes."""
+
+    points: Decimal
+    """For each 1; below 0 they are taken away."""
+
+    def awarded(self, value: Decimal | str) -> Decimal | None:
+        """The points for a value, not yet rounded; None for a text."""
+        return None if isinstance(value, str) else CONTEXT.multiply(self.points, value)
+
+    def numbers(self) -> Iterator[Number]:
+        """It has no edges."""
+        return iter(())
+
+    def given(self) -> list[Decimal]:
+        """What one of them is worth."""
+        return [self.points]
+
+    @property
+    def lowest(self) -> Decimal:
+        """The fewest points, for values from 0 up: without end where they are taken away."""
+        return -_NO_END if self.points < 0 else Decimal(0)
+
+    @property
+    def highest(self) -> Decimal:
+        """The most points, for values from 0 up: without end where they are given."""
+        return _NO_END if self.points > 0 else Decimal(0)
+
+    def best(self) -> str:
+        """The values that earn the most, in words."""
+        return "0" if self.points <= 0 else "the more the better"
+
+
+Table = Steps | Sliding | Each
+
+
+def colours(table: Table) -> frozenset[str]:
+    """The bands that a table names in the place of points."""
+    if not isinstance(table, Steps):
+        return frozenset()
+    return frozenset(step.points.name for step in table.steps if isinstance(step.points, Colour))
+
+
+def resolve(table: Table, worth: Mapping[str, Decimal]) -> Table:
+    """Put numbers in the place of colours. Raises KeyError for a colour that `worth` does not know."""
+    if not isinstance(table, Steps):
+        return table
+    return Steps(
+        tuple(
+            replace(step, points=worth[step.points.name]) if isinstance(step.points, Colour) else step
+            for step in table.steps
+        )
+    )
+
+
+def spread(order: Sequence[str], lowest: Decimal = Decimal(0), highest: Decimal = FULL) -> dict[str, Decimal]:
+    """What each band is worth, best first, evenly from the highest to the lowest: 100, 50 and 0 for three."""
+    gaps = max(len(order) - 1, 1)
+    with localcontext(CONTEXT):
+        return {name: highest - (highest - lowest) * place / gaps for place, name in enumerate(order)}
+
+
+def quoted(text: str) -> str:
+    """A text as a sentence holds it."""
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def _number(points: Worth) -> Decimal | None:
+    if isinstance(points, Colour):
+        raise TypeError(f"the colour {points.name!r} is no number yet: resolve the table first")
+    return points
+
+
+def _around(edges: Sequence[Number]) -> Iterator[Decimal]:
+    """One value below all edges, each edge, one between any two, one above all: enough to tell any two tables apart."""
+    values = [number.value for number in edges]
+    yield values[0] - 1
+    for value, following in pairwise(values):
+        yield value
+        yield (value + following) / 2
+    yield values[-1]
+    yield values[-1] + 1
+
+
+def _runs(edges: Sequence[Number], chosen: Sequence[bool]) -> list[Step]:
+    """The stretches of the number line that were chosen, as steps that take just these; `chosen` goes as `_around`."""
+    found = []
+    places = [place for place, one in enumerate(chosen) if one]
+    for first in (place for place in places if place - 1 not in places):
+        last = first
+        while last + 1 in places:
+            last += 1
+        found.append(_stretch(edges, first, last))
+    return found
+
+
+def _stretch(edges: Sequence[Number], first: int, last: int) -> Step:
+    """From one place of `_around` to another: odd places are edges, even ones lie between them."""
+    low = edges[(first - 1) // 2] if first else None
+    high = edges[last // 2] if last < 2 * len(edges) else None
+    low_in, high_in = first % 2 == 1, last % 2 == 1
+    if high_in:
+        high = edges[(last - 1) // 2]
+    if low and high:
+        if low == high:
+            return Step("exactly", low, None)
+        lower: Literal["from", "above"] = "from" if low_in else "above"
+        kinds: dict[tuple[str, bool], StepKind] = {
+            ("from", True): "from to",
+            ("from", False): "from to below",
+            ("above", True): "above up to",
+            ("above", False): "above to below",
+        }
+        return Step(kinds[lower, high_in], low, None, high)
+    if low:
+        return Step("and up" if low_in else "above", low, None)
+    if high:
+        return Step("up to" if high_in else "below", high, None)
+    return Step("otherwise", None, None)
+
+
+def _remainder(before: tuple[Step, ...]) -> str:
+    edges = {step.edge for step in before}
+    numbers = [step.at for step in before if step.at is not None]
+    if edges == {"below"}:
+        return f"{max(numbers, key=lambda number: number.value)} and up"
+    if edges == {"up to"}:
+        return f"above {max(numbers, key=lambda number: number.value)}"
+    if edges == {"and up"}:
+        return f"below {min(numbers, key=lambda number: number.value)}"
+    if edges == {"above"}:
+        return f"up to {min(numbers, key=lambda number: number.value)}"
+    if edges == {"exactly"}:
+        return "anything but " + ", ".join(str(number) for number in numbers)
+    if edges == {"labels"}:
+        return "anything but " + ", ".join(label for step in before for label in step.labels)
+    return "anything else"
