@@ -31,7 +31,7 @@ PURE = (
 
 JOINERS = (
     "worker.cli worker.cli.* worker.__main__ worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate"
-    " worker.check worker.controls worker.lookback worker.opinions worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
+    " worker.check worker.controls worker.guard worker.lookback worker.opinions worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
     " worker.sandbox.demo.* worker.cards worker.grounds worker.colours"
 )
 """The only places where parts are joined: what a command, a page or a turn of the wheel does."""
@@ -60,7 +60,7 @@ ARROWS = [
     # The doors of the two pure stations to the database …
     Arrow("worker.plays.records", "worker.plays worker.plays.* worker.facts worker.effects worker.lib.*"),
     Arrow(
-        "worker.scoring.records worker.scoring.measures",
+        "worker.scoring.records worker.scoring.measures worker.scoring.population",
         "worker.scoring worker.scoring.* worker.facts worker.effects worker.lib.*",
     ),
     # … and the pure stations themselves; that they leave their own doors alone is tested below.
@@ -83,6 +83,7 @@ ARROWS = [
 
 DOORS = (
     "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.review.opinions worker.scoring.measures"
+    " worker.scoring.asking worker.scoring.population"
     " worker.intake.*"
     f" worker.dispatch.* worker.assess {JOINERS}"
 )
@@ -154,7 +155,8 @@ def test_a_module_imports_only_what_its_arrow_allows(name: str) -> None:
 
 
 def test_the_deciding_modules_of_a_pure_station_take_values_from_its_doors_and_nothing_that_reads() -> None:
-    doors = {"worker.plays.records", "worker.scoring.records", "worker.scoring.measures"} & modules().keys()
+    station_doors = {"worker.scoring.records", "worker.scoring.measures", "worker.scoring.population"}
+    doors = {"worker.plays.records", *station_doors} & modules().keys()
     values = {door: {node.name for node in modules()[door].body if isinstance(node, ast.ClassDef)} for door in doors}
     for name in modules().keys() - doors:
         if station(name) in {"worker.plays", "worker.scoring"}:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from worker.dispatch import outbox
 from worker.effects import Alert, Mail, Standing
-from worker.lib.clock import local_day
+from worker.lib.clock import DAY, local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
@@ -16,6 +17,7 @@ from worker.plays import records as plays
 from worker.review import disagreement, opinions
 from worker.scoring import bands, explain, measures, overrides, records
 from worker.scoring.card import Card
+from worker.scoring.expressions import Name, Spoken, leaves
 from worker.scoring.score import Assessment, Override, assess
 
 BATCH = 200
@@ -43,6 +45,23 @@ class Terms:
     """The first pass: everyone is newly something, and that is no news."""
     pulse_valid_for: int
     """Seconds for which a pulse is held against the band."""
+    not_coming_in: frozenset[str] = frozenset()
+    """The kinds of fact that an outage of their source keeps from us: plays that rest on them wait."""
+    unsure: Mapping[str, int] = field(default_factory=dict)
+    """kind -> until when it is known, where its pull has just missed: it freezes for whose day has turned since."""
+    returned: tuple[Returned, ...] = ()
+    """The sources that have just come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A source was down and is back: everybody is looked at anew, and what it brings late is still news."""
+
+    kinds: frozenset[str]
+    began_at: int
+    ended_at: int
+    heard: str
+    """Tells apart the facts that had been taken in before it went down."""
 
 
 @dataclass
@@ -124,7 +143,7 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
         if row["id"] not in gone and (everyone or row["id"] in over or _is_due(row, terms, now))
     ]  # fmt: skip
     moments = {one.id: measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due}
-    readings = measures.read(store, terms.card, list(moments.values()), terms.sources)
+    readings = _read(store, terms, due, moments)
     due = [one for one in due if one.id in readings]
     said = _Said(
         held,
@@ -143,8 +162,29 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
 def _is_due(row: Row, terms: Terms, now: int) -> bool:
     if row["dirty"] or row["assessed_at"] is None or row["version"] != terms.card.version:
         return True
+    if any(row["assessed_at"] < one.ended_at for one in terms.returned):
+        return True
     zone = row["time_zone"] or terms.time_zone
     return local_day(row["assessed_at"], zone) < local_day(now, zone)
+
+
+def _read(
+    store: Store, terms: Terms, customers: Sequence[_Customer], moments: Mapping[str, measures.Moment]
+) -> dict[str, dict[str, measures.Reading]]:
+    """Read everybody's measures. What a pull has just missed is not known for whose day has turned since it was heard.
+
+    Before that, no reading is lower than it was when the day began: what did not come in is today's alone.
+    """
+    alike: dict[frozenset[str], list[measures.Moment]] = {}
+    for one in customers:
+        today = moments[one.id].today
+        missed = frozenset(kind for kind, until in terms.unsure.items() if local_day(until, one.time_zone) < today)
+        alike.setdefault(missed, []).append(moments[one.id])
+    found: dict[str, dict[str, measures.Reading]] = {}
+    for missed, some in alike.items():
+        sources = replace(terms.sources, down=missed.union(terms.sources.down))
+        found |= measures.read(store, terms.card, some, sources)
+    return found
 
 
 def _decide(
@@ -162,7 +202,8 @@ def _decide(
     for customer in customers:
         moment, last = moments[customer.id], scores.get(customer.id)
         before = last.assessment if last else None
-        assessment = assess(terms.card, readings[customer.id], last_good=before.readings if before else None)
+        last_good = before.readings if before else None
+        assessment = assess(terms.card, readings[customer.id], last_good=last_good)
         override = said.overrides.get(customer.id)
         expired = override if override and override.until <= moment.at else None
         override = None if expired else override
@@ -172,9 +213,21 @@ def _decide(
         assessment = overrides.weighed(terms.card, assessment, override, ended)
         previous = standings.get(customer.id)
         here = overrides.released(previous, before, assessment, moment.at)
-        standing = bands.settle(terms.card, here, assessment, moment.at, moment.today)
+        frozen = bands.frozen_of(
+            terms.card, assessment.readings,
+            partial(_judged, last_good=last_good, override=override, ended=ended),
+            local_day(customer.assessed_at, customer.time_zone),
+        )  # fmt: skip
+        standing = bands.settle(terms.card, here, assessment, moment.at, moment.today, frozen)
         decided.append(_Decided(customer, moment, last, assessment, previous, standing, expired))
     return decided
+
+
+def _judged(
+    card: Card, readings: Mapping[str, measures.Reading], *, last_good: Mapping[str, measures.Reading] | None,
+    override: Override | None, ended: Override | None,
+) -> Assessment:  # fmt: skip
+    return overrides.weighed(card, assess(card, readings, last_good=last_good), override, ended)
 
 
 def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said, run_id: str, done: Assessed) -> None:
@@ -314,7 +367,7 @@ def _happening(
     before = one.last.assessment.signals if one.last else ()
     new_signals = frozenset(one.assessment.signals) - frozenset(before)
     listened = {play.when.fact for play in terms.plays.values()}
-    known = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
+    known = _newly_known(store, terms, customer, now)
     new_facts = {kind: source_id for kind, source_id in known.items() if kind in listened}
     if change is None and not new_signals and not new_facts:
         # Nothing can set a play off, so nothing more needs to be read.
@@ -328,9 +381,50 @@ def _happening(
         evidence=plays.evidence(store, customer.id, now, customer.time_zone),
         recipients=plays.recipients(store, customer.id, terms.crm),
         last_acts=plays.last_acts(store, customer.id),
+        over={
+            name: why for name, play in terms.plays.items() if (why := plays.over(store, customer.id, play, now))
+        },
+        rests_on=rests_on(terms.card, terms.plays),
+        not_coming_in=terms.not_coming_in,
         why=explain.reason(terms.card, one.assessment, one.standing),
         link=f"{terms.public_url}/customers/{customer.id}",
     )  # fmt: skip
+
+
+def _newly_known(store: Store, terms: Terms, customer: _Customer, now: int) -> dict[str, str]:
+    """kind -> source id of the newest fact that is news; of a source that was down, what it could not tell in time."""
+    known = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
+    for one in terms.returned:
+        first_look = customer.assessed_at < one.ended_at
+        since, heard = (one.began_at, one.heard) if first_look else (customer.assessed_at, customer.heard)
+        late = plays.newly_known(store, customer.id, since, heard, now, news_since=one.began_at - DAY)
+        known |= {kind: source_id for kind, source_id in late.items() if kind in one.kinds}
+    return known
+
+
+def rests_on(card: Card, plays: Mapping[str, rules.Play]) -> dict[str, frozenset[str]]:
+    """play -> the kinds of fact that what sets it off rests on: its fact, its signal, the measures that it answers."""
+    found = {}
+    for name, play in plays.items():
+        kinds = {play.when.fact} if play.when.fact else set()
+        if play.when.signal in card.signals:
+            when = card.signals[play.when.signal].when
+            kinds |= _kinds(
+                card,
+                (
+                    one.name if isinstance(one, Name) else one.text
+                    for one in leaves(when)
+                    if isinstance(one, Name | Spoken)
+                ),
+            )
+        if play.when.main_driver:
+            kinds |= _kinds(card, (measure for measure, one in card.measures.items() if one.do == name))
+        found[name] = frozenset(kinds)
+    return found
+
+
+def _kinds(card: Card, names: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*(card.measures[name].kinds for name in names if name in card.measures))
 
 
 def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
@@ -78,8 +79,26 @@ def _web_address(text: object) -> object:
     return text
 
 
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _closed_day(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    name = text.strip().lower()
+    if name in _WEEKDAYS:
+        return name
+    try:
+        return date.fromisoformat(name).isoformat()
+    except ValueError:
+        near = get_close_matches(name, _WEEKDAYS, 1)
+        raise ValueError(f'write a weekday or a date, as in "{near[0] if near else "2026-12-25"}"') from None
+
+
 Duration = Annotated[int, BeforeValidator(_seconds)]
 """Seconds, written "7 days"."""
+ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
+"""`sunday`, or a date as `2026-12-25`."""
 TimeOfDay = Annotated[int, BeforeValidator(_minute_of_day)]
 """Minutes since midnight, written "20:00"."""
 Zone = Annotated[str, BeforeValidator(_zone)]
@@ -102,6 +121,10 @@ class Workspace(Section):
     time_zone: Zone = Field("UTC", description="Where its days begin and end, where a customer has no zone of its own.")
     quiet_from: TimeOfDay = Field("20:00", validate_default=True, description="No mail leaves from this time of day …")
     quiet_until: TimeOfDay = Field("08:00", validate_default=True, description="… until this one.")
+    closed_days: tuple[ClosedDay, ...] = Field(
+        (),
+        description='Days on which you are closed, ["sunday", "2026-12-25"]: their quiet is no outage of a source.',
+    )
     sender_name: str = Field("", description="Whom mails are from.")
     sender_address: Address = Field("", description="The address they are from; needed before a mail can leave.")
     reply_to: Address = Field("", description="Where answers go; nothing means the sender's address.")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
-from worker import cards
+from worker import cards, guard
 from worker.assess import Assessed, Terms, assess_due, new_run
-from worker.dispatch import alerts, mail, outbox
+from worker.dispatch import alerts, mail, notices, outbox
 from worker.dispatch.writeback import Written, write_waiting
 from worker.effects import Lane
 from worker.facts import Delivery, Parsed
@@ -40,6 +40,12 @@ class Turn:
     written: Written = field(default_factory=Written)
     mails: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
+    down: list[str] = field(default_factory=list)
+    """The sources that are down, in words."""
+    back: list[str] = field(default_factory=list)
+    """Those that have come back in this turn."""
+    notices: int = 0
+    """How many of them the operator was told of."""
     silent: bool = False
 
 
@@ -60,6 +66,8 @@ def turn(
     store, clock = workspace.store, workspace.clock
     done = take_in(workspace, kind=kind, pulls=pulls, pulled=pulled, stop=stop)
     done.silent = not switch(store, "first_pass")
+    down, back = guard.look(workspace)
+    done.down, done.back = [one.sentence for one in down], [one.source for one in back]
     workspace.take_up()
     save_card(store, workspace.card, workspace.card_text, seconds(clock))
     cards.note(store, workspace.card, {workspace.config.scorecard.name: workspace.card_text}, seconds(clock))
@@ -132,6 +140,9 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         templates=workspace.templates.by_name,
         limits=workspace.limits,
         sources=workspace.sources(seconds(workspace.clock)),
+        not_coming_in=workspace.not_coming_in,
+        unsure=workspace.unsure(seconds(workspace.clock)),
+        returned=guard.returned(workspace, seconds(workspace.clock)),
         time_zone=workspace.time_zone,
         crm=workspace.crm_source,
         write_when_moved=workspace.config.crm.write_when_moved,
@@ -151,6 +162,7 @@ def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> Non
 
     outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
     if alerter is not None:  # first: a person can act while the rest is on its way
+        done.notices = notices.send_waiting(store, alerter, clock, stop=held_up)
         done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up)
     try:
         _write_back(workspace, done, held_up)
@@ -161,6 +173,7 @@ def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> Non
             done.mails = mail.send_waiting(
                 store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
                 time_zone=workspace.time_zone, sign=workspace.sign,
+                plays_by_name=workspace.plays, not_coming_in=workspace.not_coming_in,
                 reread=lambda addresses: _reread(workspace, addresses, done), stop=stop,
             )  # fmt: skip
 

@@ -40,6 +40,25 @@ QUIET_AFTER = 6 * HOUR
 """A pull that has not succeeded for so long, or for four of its turns, makes its source count as down."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """How one pull stands."""
+
+    source: str
+    name: str
+    feeds: tuple[str, ...]
+    """The kinds of fact that it brings."""
+    succeeded_at: int | None
+    """None before the first success."""
+    failed_at: int | None
+    """The last try, if that failed."""
+    reason: str
+    quiet: bool
+    """It has not succeeded for so long that its source counts as down."""
+    missed: bool
+    """Its last try failed, or it is overdue."""
+
+
 @dataclass
 class Workspace:
     """Everything that the joiners hand to the stations."""
@@ -180,17 +199,46 @@ class Workspace:
         connected: set[str] = {row["kind"] for row in self.store.rows(sql("house", "kinds_heard"), binds)}
         well: set[str] = set()
         quiet: set[str] = set()
-        limit = max(QUIET_AFTER, 4 * self.config.schedule.pull_every)
-        for name, one in self.connected.items():
+        for one in self.connected.values():
             connected |= {*one.integration.feeds}
+        for stream in self.streams(now):
+            connected |= {*stream.feeds}
+            if stream.succeeded_at is not None:
+                (quiet if stream.quiet else well).update(stream.feeds)
+        return Sources(connected=frozenset(connected), down=frozenset(quiet - well) | self.not_coming_in)
+
+    @property
+    def not_coming_in(self) -> frozenset[str]:
+        """The kinds of fact that an outage of their source keeps from us (worker/guard.py)."""
+        rows = self.store.rows(sql("guard", "open_outages"))
+        return frozenset(kind for row in rows for kind in json.loads(row["kinds"]))
+
+    def unsure(self, now: int) -> dict[str, int]:
+        """The kinds whose pulls have just missed, and until when they are known: not for a day that begins later."""
+        found: dict[str, int] = {}
+        for stream in self.streams(now):
+            if stream.succeeded_at is not None and stream.missed:
+                for kind in stream.feeds:
+                    found[kind] = min(stream.succeeded_at, found.get(kind, stream.succeeded_at))
+        return found
+
+    def streams(self, now: int) -> list[Stream]:
+        """How every pull stands."""
+        every = self.config.schedule.pull_every
+        found = []
+        for name, one in self.connected.items():
             for pull in one.integration.pulls:
-                connected |= {*pull.feeds}
-                place = {"source": name, "stream": pull.stream}
-                stands = self.store.row(sql("intake", "cursor"), place)
-                last = stands["succeeded_at"] if stands else None
-                if last is not None:
-                    (quiet if now - last > limit else well).update(pull.feeds)
-        return Sources(connected=frozenset(connected), down=frozenset(quiet - well))
+                stands = self.store.row(sql("intake", "cursor"), {"source": name, "stream": pull.stream}) or {}
+                last, failed_at = stands.get("succeeded_at"), stands.get("failed_at")
+                waited = now - last if last is not None else 0
+                found.append(
+                    Stream(
+                        name, pull.stream, pull.feeds, last, failed_at, stands.get("reason") or "",
+                        quiet=waited > max(QUIET_AFTER, 4 * every),
+                        missed=(waited > 0 and failed_at is not None) or waited > 2 * every,
+                    )
+                )  # fmt: skip
+        return found
 
     # -- signing ------------------------------------------------------------------------------------------------------
 

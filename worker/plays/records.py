@@ -90,7 +90,7 @@ def over(store: Store, customer_id: str, play: Play, now: int) -> str:
         return ""
     said = []
     if unless.later:
-        binds = {"customer_id": customer_id, "first": play.when.fact, "then": unless.later, "now": now}
+        binds = {"customer_id": customer_id, "one": play.when.fact, "other": unless.later, "now": now}
         last = store.row(sql("plays", "last_of_two"), binds) or {}
         if (last.get("then_at") or 0) <= (last.get("first_at") or 0):
             return ""

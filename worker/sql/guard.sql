@@ -15,8 +15,10 @@ order by source, kind, at / 900
 -- name: volumes_since
 select kind, day, n from volumes where source = :source and day >= :since and n > 0 order by kind, day
 
--- name: unread: whether a source has deliveries that nobody has tried to read yet
-select 1 as waiting from deliveries where parsed_at is null and attempts = 0 and source = :source limit 1
+-- name: unread: whether pulls of a source have brought pages that nobody has tried to read yet
+select 1 as waiting from deliveries
+where parsed_at is null and attempts = 0 and source = :source and stream <> 'webhook' and source <> 'api'
+limit 1
 
 -- name: open_outages
 select id, source, kinds, why, seen, began_at, opened_at, noticed_at, ended_at, heard from outages
@@ -28,9 +30,18 @@ select id, source, kinds, why, seen, began_at, opened_at, noticed_at, ended_at, 
 where ended_at >= :since and noticed_at is not null
 order by ended_at, source
 
+-- name: returned_since: suspicions that came to nothing too, since they held things up as well
+select id, source, kinds, why, seen, began_at, opened_at, noticed_at, ended_at, heard from outages
+where ended_at >= :since
+order by ended_at, source
+
+-- name: outage
+select id, source, kinds, why, seen, began_at, opened_at, noticed_at, ended_at, heard from outages where id = :id
+
 -- name: outages_of
 select kinds, why, began_at, ended_at from outages
-where source = :source and why in ('low', 'high') and (ended_at is null or ended_at >= :since)
+where source = :source and why in ('low', 'high')
+    and (ended_at is null or (ended_at >= :since and noticed_at is not null))
 order by began_at
 
 -- name: open_outage

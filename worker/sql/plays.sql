@@ -62,8 +62,8 @@ where customer_id = :customer_id and day >= :since_day and id > :heard and known
 order by kind, at, source_id
 
 -- name: last_of_two: when the last fact of each of two kinds happened
-select max(case when kind = :first then at end) as first_at, max(case when kind = :then then at end) as then_at
-from facts where customer_id = :customer_id and kind in (:first, :then) and at <= :now
+select max(case when kind = :one then at end) as first_at, max(case when kind = :other then at end) as then_at
+from facts where customer_id = :customer_id and kind in (:one, :other) and at <= :now
 
 -- name: contacts_of
 select c.contact_id, c.email, c.may_mail, i.id as identity_id
