@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -40,8 +41,36 @@ class Calendar:
     """So many calendar years earlier: the same month last year."""
 
     def on(self, today: int) -> Window:
-        """The stretch of days it is, seen from this local day; days to come are left out of today's."""
-        raise NotImplementedError
+        """The stretch of days it is, seen from this local day (days since 1970); days to come are left out."""
+        begin = _beginning(_EPOCH + timedelta(days=today), self.unit)
+        for _ in range(self.back):
+            begin = _beginning(begin - timedelta(days=1), self.unit)
+        if self.years_back and self.unit == "week":
+            begin -= timedelta(weeks=52 * self.years_back)
+        elif self.years_back:
+            begin = begin.replace(year=begin.year - self.years_back)
+        end = _beginning(begin + timedelta(days=_LONGEST[self.unit]), self.unit)
+        oldest, newest = (today - (day - _EPOCH).days for day in (begin, end - timedelta(days=1)))
+        return Window(max(newest, 0), oldest)
+
+
+_EPOCH: Final = date(1970, 1, 1)
+
+_LONGEST: Final = {"week": 7, "month": 31, "quarter": 92, "year": 366}
+"""So many days after its first day the next one has begun, and not the one after it."""
+
+
+def _beginning(day: date, unit: str) -> date:
+    """The first day of the week, month, quarter or year that this day is in."""
+    match unit:
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "quarter":
+            return day.replace(month=day.month - (day.month - 1) % 3, day=1)
+        case _:
+            return day.replace(month=1, day=1)
 
 
 Stretch = Window | Calendar
