@@ -91,8 +91,9 @@ def recipe(name: str) -> Card:
 
 
 def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
-    """What could be known at all by the end of a day: by the facts that were known then, and the pulls that had run."""
+    """What could be known at all at a moment: by the facts known then, the pulls that had run, and the source guard."""
     kinds, successes = records.kinds_known(workspace.store), records.successes(workspace.store)
+    outages = records.outages(workspace.store)
     fed: dict[str, tuple[str, ...]] = {}
     feeds: set[str] = set()
     for name, one in workspace.connected.items():
@@ -112,7 +113,8 @@ def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
                 still = moment - successes[stream][place - 1] > limit
                 (quiet if still else well).update(kinds_fed)
         heard = {kind for kind, since in kinds.items() if since <= moment}
-        return Sources(frozenset(feeds | heard), frozenset(quiet - well))
+        held_up = [held for held, begun, ended in outages if begun <= moment and (ended is None or moment < ended)]
+        return Sources(frozenset(feeds | heard), frozenset(quiet - well).union(*held_up))
 
     return at
 

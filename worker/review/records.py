@@ -48,6 +48,12 @@ def successes(store: Store) -> dict[str, list[int]]:
     return found
 
 
+def outages(store: Store) -> list[tuple[frozenset[str], int, int | None]]:
+    """What the source guard has held up: (the kinds of fact, from when, until when; None while it lasts)."""
+    rows = store.rows(sql("review", "outages"))
+    return [(frozenset(json.loads(row["kinds"])), row["opened_at"], row["ended_at"]) for row in rows]
+
+
 def payments(store: Store, since: int, now: int) -> dict[str, list[Row]]:
     """customer -> the payments after `since` and until now (label, at, value), in order of time."""
     return _by_customer(store.rows(sql("review", "payments"), {"since": since, "now": now}))

@@ -29,3 +29,6 @@ order by customer_id, at, id
 
 -- name: runs: those that came to an end, with what they did
 select finished_at, summary from runs where finished_at is not null and summary is not null order by finished_at, id
+
+-- name: outages
+select kinds, opened_at, ended_at from outages order by opened_at, id
