@@ -13,7 +13,7 @@ from worker.lib.store import Row, Store, sql
 from worker.plays.records import departed
 from worker.river import Turn
 from worker.scoring import explain as words
-from worker.scoring import measures, records
+from worker.scoring import measures, overrides, records
 from worker.scoring.score import assess
 from worker.workspace import Workspace
 
@@ -60,12 +60,13 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     rows = store.rows(sql("house", "customers_by"), {"now": now})
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
     readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock), now))
+    said = records.overrides_at(store, now)
     customers: list[Row] = []
     bands = dict.fromkeys([*workspace.card.order, "grey"], 0)
     for row in rows:
         if row["id"] not in readings:
             continue
-        one = assess(workspace.card, readings[row["id"]])
+        one = overrides.weighed(workspace.card, assess(workspace.card, readings[row["id"]]), said.get(row["id"]), None)
         bands[one.band] += 1
         reason = words.reason(workspace.card, one)
         customers.append(

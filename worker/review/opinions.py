@@ -67,7 +67,7 @@ def disagreement(store: Store, disagreement_id: str) -> Disagreement | None:
 def open_disagreement(
     store: Store, customer_id: str, owner: str, band: str, pulse: Pulse, now: int
 ) -> Disagreement | None:
-    """Open one; None where one is open, or where this pulse has been held against this band before."""
+    """Open one; None where one is open, or where this pulse against this band was asked about or answered."""
     disagreement_id = new_id("dsg")
     binds = {"id": disagreement_id, "customer_id": customer_id, "owner": owner, "now": now, **_about(band, pulse)}
     added = store.run(sql("opinions", "open_disagreement"), binds)

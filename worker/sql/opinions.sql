@@ -55,7 +55,7 @@ limit 1
 -- name: crm_fields
 select fields, updated_at from crm_contacts where source = :source and contact_id = :contact_id
 
--- name: open_disagreement: none where one is open, or where the same pulse has been held against the same band
+-- name: open_disagreement: none where one is open, or where this pulse against this band was asked about or answered
 insert into disagreements
     (id, customer_id, owner, band, pulse, pulse_at, pulse_source, pulse_source_id, pulse_author, opened_at)
 select cast(:id as text), cast(:customer_id as text), cast(:owner as text), cast(:band as text),
@@ -65,6 +65,7 @@ where not exists (
     select 1 from disagreements d
     where d.customer_id = :customer_id and d.band = :band
         and d.pulse_source = :pulse_source and d.pulse_source_id = :pulse_source_id
+        and (d.asked_at is not null or coalesce(d.author, '') <> '')
 )
 on conflict (customer_id) where closed_at is null do nothing
 
