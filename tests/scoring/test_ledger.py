@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.scoring.cards import NOW, customer, fact, moment
 from worker.lib.assets import folder
-from worker.scoring.bands import Standing
+from worker.lib.clock import DAY
+from worker.lib.store import Store
+from worker.scoring import records
+from worker.scoring.bands import Standing, settle
 from worker.scoring.card import Card
 from worker.scoring.ledger import Ledger, Side, as_data, computed, ledger, shown, turn_in_words
-from worker.scoring.measures import Reading
+from worker.scoring.measures import Reading, Sources, read
 from worker.scoring.overrides import applied
 from worker.scoring.score import Assessment, Override, assess
 from worker.scoring.scorecard import load
@@ -44,7 +48,9 @@ def side(readings: Mapping[str, Reading], card: Card = STARTER, *, day: int = TO
 
 
 def move(before: Mapping[str, Reading], after: Mapping[str, Reading], *, old_age: int = 370) -> Ledger:
-    return ledger(side(before, day=TODAY - 30, age=old_age), side(after), after)
+    old = side(before, day=TODAY - 30, age=old_age)
+    new = assess(STARTER, after, last_good=old.assessment.readings)
+    return ledger(old, Side(STARTER, new, TODAY, 400), new.readings)
 
 
 def booked(one: Ledger) -> list[tuple[str, str, str]]:
@@ -274,3 +280,55 @@ def test_a_ledger_sums_to_the_last_decimal(
         assert not any(entry.kind == "override" for entry in found.entries)
     again = ledger(Side(old_card, old, TODAY - 30, 40), Side(new_card, new, TODAY, 70), dict(reversed(between.items())))
     assert again == found
+
+
+# -- out of the store -------------------------------------------------------------------------------------------------
+
+
+def kept(store: Store, who: str, card: Card, at: int, last: Assessment | None = None) -> Assessment:
+    """Score the customer as of a moment, and keep it."""
+    readings = read(store, card, [moment(who, at)])[who]
+    found = assess(card, readings, last_good=last.readings if last else None)
+    previous = records.standings(store, [who]).get(who)
+    standing = settle(card, previous, found, at, at // DAY)
+    records.save(store, [records.Scored(who, at, card.version, found, previous, standing)], "run_1")
+    return found
+
+
+def test_the_score_of_a_day_is_the_last_that_was_kept_by_then(store: Store) -> None:
+    who = customer(store, [])
+    for days in (20, 10, 0):
+        kept(store, who, STARTER, NOW - days * DAY)
+    found = [records.score_as_of(store, who, NOW - days * DAY - 1) for days in (-1, 0, 10, 20, 300)]
+
+    assert [(NOW - one.at) // DAY for one in found if one] == [0, 10, 20, 20, 20]
+    assert records.score_as_of(store, "cus_nobody", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, TEXT.replace("12 -> 100", "20 -> 100"), TEXT.replace("last 30 days", "last 40 days")]
+)
+def test_a_move_between_kept_scores_is_told_exactly_under_whichever_card(store: Store, text: str) -> None:
+    facts = [fact("usage", days) for days in (*range(35, 60), 3, 4)] + [fact("nps_answer", 185, 3)]
+    who = customer(store, facts)
+    new = load(text)
+    records.save_card(store, STARTER, TEXT, NOW)
+    kept(store, who, STARTER, NOW - 34 * DAY)
+    after = kept(store, who, new, NOW)
+    old = records.score_as_of(store, who, NOW - DAY)
+    assert old is not None
+    found = records.moved(store, old, after, card=new, at=NOW, sources=Sources(), time_zone="UTC")
+    kinds = {entry.kind: entry.measure for entry in found.entries}
+
+    assert exact(found)
+    assert found.total == (after.score or 0) - (old.score or 0)
+    assert kinds["time"] == "last_nps"
+    assert ("version" in kinds) == (new.version != STARTER.version)
+    did = next(entry for entry in found.entries if entry.measure == "active_days")
+    assert did.words == "active on 2 of the last 30 days (was 25)"
+
+
+def test_a_card_that_was_never_kept_is_no_card(store: Store) -> None:
+    records.save_card(store, replace(STARTER, version="other"), "name = ", NOW)
+
+    assert (records.card_of(store, "none"), records.card_of(store, "other")) == (None, None)

@@ -85,8 +85,8 @@ class Ledger:
 def ledger(old: Side, new: Side, between: Mapping[str, Reading], *, time_zone: str = "UTC") -> Ledger:
     """Split the way from the old score to the new one.
 
-    `between` is what the measures of the old card read at the new moment: where the card is the same, the readings of
-    the new assessment. The zone is that of the days in which an override ends.
+    `between` is what the measures of the old card read at the new moment, frozen where their source is down: where the
+    card is the same, the readings of the new assessment. The zone is that of the days in which an override ends.
     """
     with localcontext(CONTEXT):
         before, after = computed(old.assessment), computed(new.assessment)
@@ -94,7 +94,7 @@ def ledger(old: Side, new: Side, between: Mapping[str, Reading], *, time_zone: s
         start, end = before, before
         if old.card is not None and set(old.card.measures) <= between.keys() & old.assessment.measures.keys():
             start = assess(old.card, old.assessment.readings).score
-            end = assess(old.card, between, last_good=old.assessment.readings).score
+            end = assess(old.card, between).score
             entries += _behaved(old.card, old, new, between, start, end)
         # What an older Keepwell would have computed otherwise counts as another version, too.
         changed = (after or _ZERO) - (end or _ZERO) + (start or _ZERO) - (before or _ZERO)
@@ -117,7 +117,7 @@ def computed(assessment: Assessment) -> Decimal | None:
 def _behaved(
     card: Card, old: Side, new: Side, between: Mapping[str, Reading], start: Decimal | None, end: Decimal | None
 ) -> list[Entry]:
-    after = assess(card, between, last_good=old.assessment.readings)
+    after = assess(card, between)
     was, now = old.assessment.readings, after.readings
     if start is None and end is None:
         return []

@@ -6,13 +6,23 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from typing import Final
 
+from worker.lib.clock import DAY, local_day
 from worker.lib.ids import new_id
+from worker.lib.problems import Problems
 from worker.lib.rounding import plain
 from worker.lib.store import Row, Store, sql
+from worker.scoring import measures, scorecard
 from worker.scoring.bands import Standing
 from worker.scoring.card import Card
-from worker.scoring.score import Assessment, Override
+from worker.scoring.ledger import Ledger, Side, ledger
+from worker.scoring.measures import Moment, Reading, Sources
+from worker.scoring.reads import Read
+from worker.scoring.score import Assessment, Override, assess
+
+LATELY: Final = 30 * DAY
+"""How far back a change of band is told, where the band before it is older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,62 @@ def history(store: Store, customer_id: str) -> list[Score]:
 def changes_of(store: Store, customer_id: str) -> list[Change]:
     """Every change of a customer, oldest first."""
     return [Change(**row) for row in store.rows(sql("scoring", "changes_of"), {"customer_id": customer_id})]
+
+
+def card_of(store: Store, version: str) -> Card | None:
+    """A version of the card as it was kept; None where it was not, or says what nobody can read any more."""
+    text = store.value(sql("history", "card_text"), {"version": version})
+    try:
+        return scorecard.load(text, version) if text else None
+    except Problems:
+        return None
+
+
+def score_as_of(store: Store, customer_id: str, at: int) -> Score | None:
+    """The score that stood at a moment: the last one kept by then. For the time before the first, that one."""
+    row = store.row(sql("history", "score_as_of"), {"customer_id": customer_id, "at": at})
+    return None if row is None else Score(**_numbers(row))
+
+
+def told_since(store: Store, customer_id: str, began: int, at: int) -> Score | None:
+    """What a change of band at `at` is told from: the score with which the band before it `began`, or of 30 days ago."""
+    return score_as_of(store, customer_id, max(began, at - LATELY))
+
+
+def moved(
+    store: Store, old: Score, new: Assessment, *, card: Card, at: int, sources: Sources, time_zone: str
+) -> Ledger:
+    """The ledger from a stored score to an assessment of moment `at` under `card`.
+
+    The sources are those of that moment, and the zone that of customers who have none; both matter only where the card
+    is another than then, and what the old one reads must be read anew.
+    """
+    row = store.row(sql("history", "customer"), {"id": old.customer_id})
+    assert row is not None, f"{old.customer_id} has a score"
+    zone = row["time_zone"] or time_zone
+    old_card = card if old.version == card.version else card_of(store, old.version)
+    before, after = (
+        Side(which, one, local_day(when, zone), (when - row["first_at"]) // DAY)
+        for which, one, when in ((old_card, old.assessment, old.at), (card, new, at))
+    )
+    between: dict[str, Reading] = new.readings
+    if old_card is not None and old_card is not card:
+        today = Moment(old.customer_id, at, after.day)
+        found = measures.read(store, old_card, [today], sources).get(old.customer_id, {})
+        whole = found.keys() >= old_card.measures.keys() and old.assessment.measures.keys() >= old_card.measures.keys()
+        frozen = assess(old_card, found, last_good=old.assessment.readings).readings if whole else {}
+        between = {name: new.readings[name] if _alike(old_card, card, name) else one for name, one in frozen.items()}
+    return ledger(before, after, between, time_zone=zone)
+
+
+def _alike(card: Card, other: Card, name: str) -> bool:
+    """Whether both cards read the measure in the same way, whatever they make of it."""
+    if name not in other.measures or not isinstance(card.measures[name].read, Read):
+        return False
+    one, two = card.measures[name], other.measures[name]
+    return (one.read, one.against, one.not_in_first, one.answer_valid_for) == (
+        two.read, two.against, two.not_in_first, two.answer_valid_for,
+    )  # fmt: skip
 
 
 _FEW = 1000
