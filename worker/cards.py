@@ -95,6 +95,12 @@ def active(store: Store) -> Version | None:
     return next((one for one in versions(store) if str(one.number) == number), None) if number else None
 
 
+def counting(store: Store, version: str) -> int | None:
+    """The number of the version that counts: the activated one, else the one the file says; None before any run."""
+    counts = active(store)
+    return counts.number if counts else numbers(store).get(version)
+
+
 def note(store: Store, card: Card, files: Files, now: int) -> None:
     """A run uses this card: number it, where it is new."""
     known = versions(store)

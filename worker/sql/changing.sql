@@ -38,3 +38,12 @@ select i.customer_id, c.contact_id, c.tags from crm_contacts c
 join identities i on i.id = c.identity_id
 where c.source = :source and i.gone_at is null
 order by c.contact_id
+
+-- name: latest_answers
+select customer_id, last_value from (
+    select customer_id, last_value,
+        row_number() over (partition by customer_id order by last_at desc, last_value desc) as place
+    from rollup where kind = :kind
+) as ranked
+where place = 1
+order by customer_id

@@ -1,0 +1,170 @@
+"""Changing a scorecard without fear: look at it, live with it, make it count, and take it back."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.base import FINDING, as_json_option, main, print_json, print_table, with_workspace
+
+if TYPE_CHECKING:
+    from worker.scoring.lint import Report
+    from worker.workspace import Workspace
+
+SHOWN = 30
+"""Customers in a table; JSON and the page have more."""
+
+_card = click.Path(exists=True, path_type=Path)
+
+
+@main.command(epilog="Example: keepwell lint scorecard.toml")
+@click.argument("card", type=_card, required=False)
+@as_json_option
+@click.pass_obj
+def lint(folder: Path, card: Path | None, as_json: bool) -> None:
+    """Look for faults in CARD: a file, a folder of cards, or the workspace's own. Exit code 1 where one is an error.
+
+    In a workspace its plays, sources and past are asked as well; a file by itself is looked at by itself.
+    """
+    from worker import cards, grounds
+    from worker.config import FILE
+    from worker.workspace import open_workspace
+
+    workspace = open_workspace(folder, os.environ) if card is None or (folder / FILE).is_file() else None
+    try:
+        if workspace is not None and workspace.store.pending_migrations():
+            raise click.ClickException("changes of the tables wait; run: keepwell migrate")
+        files = cards.read_files(card or workspace.config.scorecard)  # type: ignore[union-attr]  # one of the two is there
+        reports = grounds.lint_files(files, workspace)
+        differs = cards.unlike(workspace.store, workspace.config.scorecard) if workspace and card is None else ""
+    finally:
+        if workspace is not None:
+            workspace.close()
+    if as_json:
+        print_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            _tell(report)
+        if differs:
+            click.echo(differs)
+    sys.exit(FINDING if any(report.errors for report in reports) else 0)
+
+
+def _tell(report: Report) -> None:
+    for finding in report.findings:
+        click.echo(str(finding))
+    warnings = len(report.findings) - report.errors
+    click.echo(f"{report.file}: {report.errors} errors, {warnings} warnings")
+    for one in report.not_checked:
+        click.echo(f"not checked: {one}")
+
+
+@main.command(epilog="Example: keepwell preview scorecard.toml --html preview.html")
+@click.argument("card", metavar="NEW", type=_card)
+@click.option("--days", type=click.IntRange(1, 730), default=90, show_default=True, help="How many days to live again.")
+@click.option("--html", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write it as one page as well.")
+@as_json_option
+@with_workspace
+def preview(workspace: Workspace, card: Path, days: int, to: Path | None, as_json: bool) -> None:
+    """Live the past again under the scorecard NEW: who would stand where, and what would have been done.
+
+    Nothing is written or sent; that exactly this file was previewed is remembered, for `keepwell activate`.
+    """
+    from worker import cards
+    from worker import preview as joined
+    from worker.review import preview as words
+
+    if to is not None and not to.resolve().parent.is_dir():
+        raise click.BadParameter(f"{str(to.parent)!r} is no folder, so nothing could be written", param_hint="--html")
+    with click.progressbar(
+        length=joined.count(workspace, days), label="Living it again", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        found = joined.preview(workspace, cards.read_files(card), days, lambda done: bar.update(done - bar.pos))
+    if to is not None:
+        to.write_text(joined.as_page(found), "utf-8")
+    if as_json:
+        print_json(joined.as_json(found))
+    else:
+        for line in words.headline(found):
+            click.echo(line)
+        print_table(words.band_table(found), words.BAND_HEADERS)
+        if found.turned:
+            print_table(words.turned_table(found, SHOWN), words.TURNED_HEADERS)
+        if len(found.turned) > SHOWN:
+            click.echo(f"… and {len(found.turned) - SHOWN} more; --html and --json have them")
+        for line in words.the_rest(found):
+            click.echo(line)
+        click.echo(f"Make it count with: keepwell activate {card}")
+    if to is not None:
+        click.echo(f"written: {to}", err=True)
+
+
+@main.command(epilog="Example: keepwell activate scorecard.toml")
+@click.argument("card", metavar="NEW", type=_card, required=False)
+@click.option("--back", is_flag=True, help="Let the version before this one count again.")
+@click.option("--version", "number", type=click.IntRange(1), help="Let the version of this number count again.")
+@as_json_option
+@with_workspace
+def activate(workspace: Workspace, card: Path | None, back: bool, number: int | None, as_json: bool) -> None:
+    """Make the scorecard NEW count, from the next run on. Without NEW, list the versions.
+
+    Only after `keepwell preview` of exactly this file, not longer than a week ago, and without an error in `keepwell
+    lint`. Going back needs neither.
+    """
+    from worker import cards, grounds
+    from worker.lib.clock import iso, seconds
+    from worker.lib.problems import Problems
+    from worker.workspace import unfit
+
+    if sum((card is not None, back, number is not None)) > 1:
+        raise click.UsageError("name a file, or --back, or --version; not two of them")
+    store, now = workspace.store, seconds(workspace.clock)
+    if card is None and not back and number is None:
+        counting = cards.counting(store, workspace.card.version)
+        rows = [
+            {
+                "number": one.number, "name": one.name, "version": one.version, "since": iso(one.since),
+                "author": one.author, "counts": one.number == counting,
+            }
+            for one in cards.versions(store)
+        ]  # fmt: skip
+        if as_json:
+            print_json(rows)
+        else:
+            shown = [[*list(row.values())[:-1], "counts now" if row["counts"] else ""] for row in rows]
+            print_table(shown, ["number", "name", "version", "since", "by", ""])
+        return
+    if card is not None:
+        files = cards.read_files(card)
+        reports = grounds.lint_files(files, workspace)
+        if any(report.errors for report in reports):
+            for report in reports:
+                _tell(report)
+            click.echo("Not activated: mend the errors first.", err=True)
+            sys.exit(FINDING)
+        new = cards.load_files(files)
+        if faults := unfit(new, workspace.plays, workspace.config, ", ".join(files)):
+            raise Problems(faults)
+        version = cards.activate(store, new, files, now, _author())
+    else:
+        version = cards.go_back(store, workspace.card.version, now, number)
+    if as_json:
+        print_json({"number": version.number, "name": version.name, "version": version.version})
+    else:
+        click.echo(f"Version {version.number} of the scorecard, “{version.name}”, counts from the next run on.")
+    path = workspace.config.scorecard
+    if workspace.config.workspace.scorecard and not cards.write_back(store, path, version):
+        click.echo(f"{path.name} was left as it is: it holds changes that no version has.", err=True)
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a machine that has no name for its user
+        return "the operator"
