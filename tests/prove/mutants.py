@@ -71,18 +71,18 @@ MUTANTS = (
     Mutant(
         "read what happened after the moment",
         3,
-        "worker/scoring/measures.py",
+        "worker/scoring/asking.py",
         " and f.at <= w.at",
         "",
         ("tests/scoring/test_measures.py::test_what_happens_after_the_moment_has_no_influence",),
     ),
     Mutant(
-        "count the day of the moment twice",
+        "take the day of the moment whole",
         3,
         "worker/scoring/measures.py",
-        " and r.day < w.today",
-        " and r.day <= w.today",
-        ("tests/scoring/test_measures.py::test_each_phrase_reads_the_number_that_it_says",),
+        "if self._door.is_rollup and store.run(",
+        "if not store.run(",
+        ("tests/scoring/test_measures.py::test_what_happens_later_on_the_day_has_no_influence",),
     ),
     Mutant(
         "divide by a normal as floats do",

@@ -1,7 +1,9 @@
-"""From facts to the values of a card's measures, as of a moment for each customer: one set-based pass of SQL.
+"""From facts to the values of a card's measures, as of a moment for each customer: set-based passes of SQL.
 
-Days before the customer's today come from the roll-up, today's from the facts up to the moment, so that any moment,
-past or present, is exact. What happens after it has no influence.
+The roll-up knows whole days. Where a customer has facts on the day of the moment that came after it, the facts are
+read instead, so that any moment, past or present, is exact: what happens after it has no influence.
+
+Here a customer is read alone. Ranks, roll-ups and the portfolio's normal, which look at others, are `population`'s.
 """
 
 from __future__ import annotations
@@ -9,20 +11,32 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from statistics import median
-from typing import Any, Final, Literal
+from functools import cached_property, lru_cache
+from typing import Final, Literal
 
-from worker.facts import MILLION
 from worker.lib.rounding import CONTEXT, nine
 from worker.lib.store import Row, Store, sql
+from worker.scoring.answers import Answer, Raw, Rows, attribute_in, day_in
+from worker.scoring.asking import BORN, Asked, Door, ask
 from worker.scoring.card import Card, Measure
-from worker.scoring.reads import Read, Window
+from worker.scoring.expressions import Known, Value
+from worker.scoring.reads import Calendar, Formula, Read
+from worker.scoring.rests import in_order, needs_others, reads_of, resting_on, rests_on
 
 State = Literal["value", "never", "source_down", "expired", "not_applicable"]
 
+BATCH: Final = 2_000
+"""Customers a statement: so many rows fit in memory however many customers there are."""
+
+SINCE: Final = "customer_since"
+"""The attribute with the date on which they became a customer, where we know it better than by what we heard."""
+
 _DAY: Final = 86_400
+
+_REMEMBERED: Final = 8_192
+"""Readings kept for each measure: most customers have one of a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,8 @@ class Moment:
     customer_id: str
     at: int
     today: int
+    age_known: bool = True
+    """False where only the attribute `customer_since` can say for how long they have been one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,266 +73,218 @@ class Reading:
     """What a measure was for one customer at one moment."""
 
     state: State
-    value: Decimal | None = None
-    """Nine places at most; None unless the state is `value`, or `source_down` with a last good value."""
+    value: Value | None = None
+    """A number of nine places at most, or a text (an attribute, a label); None unless the state is `value`, or
+    `source_down` with a last good value."""
     current: Decimal | None = None
     """Where the value is held against a normal: what was read, before it became a share."""
     normal: Decimal | None = None
-    """Their own normal; None where there is none."""
+    """The normal; None where there is none."""
     day: int | None = None
     """The local day of the answer or the event that spoke; None for what is counted."""
     frozen: State | None = None
     """While the source is down: the state it stays in."""
 
 
+Readings = dict[str, Reading]
+"""{measure: reading}, the sentences that conditions speak among them."""
+
+
 def read(
     store: Store, card: Card, moments: Sequence[Moment], sources: Sources | None = None, *, known: bool = False
-) -> dict[str, dict[str, Reading]]:
+) -> dict[str, Readings]:
     """Read every measure of the card for these customers: {customer: {measure: reading}}.
 
     One moment a customer. A customer who did not exist yet at the moment is left out. With `known`, only what we had
     learned by the moment counts, as the look-back wants it; that reads the facts, and takes longer.
+
+    A measure that looks at other customers is `never` here; `population.read` reads those too.
     """
-    sources = sources or Sources()
-    plan = _Plan(card, sources, known)
-    sums, singles = plan.sums(), plan.rows_apart() if plan.singles else ""
-    binds = {"pass": secrets.token_hex(8), **plan.binds}
-    with store.atomic():
-        store.many(
-            sql("scoring", "add_moment"),
-            [{"pass": binds["pass"], "customer_id": m.customer_id, "at": m.at, "today": m.today} for m in moments],
-        )
-        rows = store.rows(sums, binds)
-        found = store.rows(singles, binds) if singles else []
-        store.run(sql("scoring", "end_pass"), {"pass": binds["pass"]})
-    apart: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in found:
-        apart[row["customer_id"]][row["what"]].append(row)
-    return {
-        row["customer_id"]: {
-            name: _reading(measure, plan, row, apart[row["customer_id"]]) for name, measure in card.measures.items()
-        }
-        for row in rows
-    }
+    found: dict[str, Readings] = {}
+    for batch in read_in_batches(store, card, moments, sources, known=known):
+        found.update(batch)
+    return found
 
 
-# -- what to ask for --------------------------------------------------------------------------------------------------
+def read_in_batches(
+    store: Store,
+    card: Card,
+    moments: Sequence[Moment],
+    sources: Sources | None = None,
+    *,
+    known: bool = False,
+    people: bool = False,
+    size: int = BATCH,
+) -> Iterator[dict[str, Readings]]:
+    """As `read`, so many customers at a time, so that memory does not grow with them.
 
-_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "days_with": ("count(distinct case when {test} then day end)",),
-    "count": ("cast(sum(case when {test} then n else 0 end) as bigint)",),
-    "total": ("cast(sum(case when {test} then total else 0 end) as bigint)",),
-    "now": ("cast(sum(case when {test} then total else 0 end) as bigint)",),
-    "average": (
-        "cast(sum(case when {test} then total else 0 end) as bigint)",
-        "cast(sum(case when {test} then n else 0 end) as bigint)",
-    ),
-    "lowest": ("min(case when {test} then lowest end)",),
-    "highest": ("max(case when {test} then highest end)",),
-    "since": ("max(case when {test} then day end)",),
-}
-"""What each read asks of the days of one customer, as columns of the one pass."""
-
-_SINGLES: Final[dict[str, str]] = {
-    # Of answers given in one second the greatest speaks, as in the roll-up.
-    "latest": """
-        select customer_id, {tag} as what, day, last_value as total, cast(1 as bigint) as n
-        from (
-            select customer_id, day, last_value,
-                row_number() over (partition by customer_id order by last_at desc, last_value desc) as place
-            from days where {test}
-        ) as ranked
-        where place = 1""",
-    "median": """
-        select customer_id, {tag} as what, day, cast(sum(total) as bigint) as total, cast(sum(n) as bigint) as n
-        from days where {test}
-        group by customer_id, day""",
-}
-"""Reads that need rows rather than one number."""
+    With `people` each moment's `customer_id` is an identity: one person, read by their own facts and attributes.
+    """
+    door = Door(facts=known or people, known=known, people=people)
+    has_calendar = any(isinstance(one.window, Calendar) for one in reads_of(card.measures))
+    days: dict[int | None, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        days[moment.today if has_calendar else None].append(moment)
+    for today, group in days.items():
+        pass_ = _Pass(card, sources or Sources(), today, door)
+        for start in range(0, len(group), size):
+            yield pass_.read(store, group[start : start + size])
 
 
-@dataclass
-class _Plan:
-    """The statements for one card, and the binds they need."""
+class _Pass:
+    """The statement for a card, where the calendar's windows are those of one day, and how its rows become readings."""
 
-    card: Card
-    sources: Sources
-    known: bool = False
-    binds: dict[str, Any] = field(default_factory=dict)
-    columns: dict[Read, tuple[str, ...]] = field(default_factory=dict)
-    singles: dict[Read, str] = field(default_factory=dict)
+    def __init__(self, card: Card, sources: Sources, today: int | None, door: Door) -> None:
+        states = {name: sources.state(one.kinds) for name, one in card.measures.items()}
+        self._own = {name: _dated(one, today) for name, one in card.measures.items()}
+        self._door = door
+        wanted = {name: one for name, one in self._own.items() if states[name] == "value"}
+        reads = list(reads_of(wanted))
+        attributes = {one.attribute for one in reads if one.attribute}
+        if any(one.what == "age" for one in reads) or any(one.not_in_first for one in card.measures.values()):
+            attributes.add(SINCE)
+        self._asking = (reads, attributes)
+        self._asked = ask(reads, attributes, door)
+        others = resting_on(self._own, frozenset(name for name, one in self._own.items() if needs_others(one)))
+        self._measures = [
+            _Alone(self._own[name], states[name], self._asked, later=name in others) for name in in_order(self._own)
+        ]
 
-    def __post_init__(self) -> None:
-        self.states = {name: self.sources.state(one.kinds) for name, one in self.card.measures.items()}
-        self._tests: dict[str, str] = {}
-        self._reach: dict[str, int | None] = {}
-        for one in self._reads():
-            self._widen(one)
-            if one.what in _SINGLES:
-                self.singles.setdefault(one, f"x{len(self.singles)}")
-            elif one not in self.columns:
-                self.columns[one] = tuple(
-                    self._column(text.format(test=self._test(one))) for text in _COLUMNS[one.what]
-                )
+    def read(self, store: Store, moments: Sequence[Moment]) -> dict[str, Readings]:
+        rows = self._rows(store, moments)
+        found: dict[str, Readings] = {}
+        for moment in moments:
+            got = rows.get(moment.customer_id)
+            if got is not None and BORN in got:
+                found[moment.customer_id] = self._readings(moment, got)
+        return found
 
-    def _reads(self) -> Iterator[Read]:
-        for name, measure in self.card.measures.items():
-            if self.states[name] == "value":
-                yield from (side for side in (measure.read, measure.against) if isinstance(side, Read))
+    def _rows(self, store: Store, moments: Sequence[Moment]) -> dict[str, dict[int, list[Row]]]:
+        this, cut = secrets.token_hex(8), secrets.token_hex(8)
+        with store.atomic():
+            store.many(
+                sql("scoring", "add_moment"),
+                [{"pass": this, "customer_id": m.customer_id, "at": m.at, "today": m.today} for m in moments],
+            )
+            found = []
+            if self._door.is_rollup and store.run(sql("scoring", "cut_days"), {"pass": this, "cut": cut}):
+                found = store.rows(self._of_facts.text, {"pass": cut, **self._of_facts.binds})
+            found += store.rows(self._asked.text, {"pass": this, **self._asked.binds})
+            for one in (this, cut):
+                store.run(sql("scoring", "end_pass"), {"pass": one})
+        rows: dict[str, dict[int, list[Row]]] = defaultdict(dict)
+        for row in found:
+            rows[row["customer_id"]].setdefault(row["place"], []).append(row)
+        return rows
 
-    def _widen(self, one: Read) -> None:
-        """Note how many days back a kind is needed; None for all."""
-        oldest = _window(one).oldest
-        for kind in one.kinds:
-            before = self._reach.get(kind, 0)
-            self._reach[kind] = None if before is None or oldest is None else max(before, oldest)
+    @cached_property
+    def _of_facts(self) -> Asked:
+        """The same statement over facts: its parts have the same places."""
+        return ask(*self._asking, replace(self._door, facts=True))
 
-    def _column(self, expression: str) -> str:
-        return self._tests.setdefault(expression, f"c{len(self._tests)}")
+    def _readings(self, moment: Moment, rows: Rows) -> Readings:
+        age = self._age(moment, rows)
+        found: Readings = {}
+        for one in self._measures:
+            found[one.name] = one.reading(moment, rows, age, found)
+        return found
 
-    def _test(self, one: Read) -> str:
-        (chosen,) = one.selections
-        tests = [f"kind = :{self._bind(chosen.kind)}"]
-        if chosen.labels:
-            tests.append("label in (" + ", ".join(f":{self._bind(label)}" for label in chosen.labels) + ")")
-        window = _window(one)
-        if window.newest:
-            tests.append(f"age >= {window.newest}")
-        if window.oldest is not None:
-            tests.append(f"age <= {window.oldest}")
-        return " and ".join(tests)
-
-    def _bind(self, text: str) -> str:
-        name = next((name for name, value in self.binds.items() if value == text), f"b{len(self.binds)}")
-        self.binds[name] = text
-        return name
-
-    def _days(self, reads: Collection[Read]) -> str:
-        """The days each customer of the pass has, by kind and label: the roll-up, and today's facts so far."""
-        parts = []
-        for kind in sorted({kind for one in reads for kind in one.kinds}):
-            oldest = self._reach[kind]
-            bind = self._bind(kind)
-            since = "" if oldest is None else f" and r.day >= w.today - {oldest}"
-            # S608: kinds and labels are binds, and the numbers are ours
-            if self.known:
-                parts.append(f"""
-        select f.customer_id, f.kind, f.label, f.day, w.today - f.day as age,
-            cast(1 as bigint) as n, f.value as total, f.value as lowest, f.value as highest,
-            f.at as last_at, f.value as last_value
-        from worklist w
-        join facts f on f.customer_id = w.customer_id and f.kind = :{bind}{since.replace("r.day", "f.day")}
-            and f.at <= w.at and f.known_at <= w.at
-        where w.pass = :pass""")  # noqa: S608
-                continue
-            parts.append(f"""
-        select w.customer_id, r.kind, r.label, r.day, w.today - r.day as age,
-            r.n, r.total, r.lowest, r.highest, r.last_at, r.last_value
-        from worklist w
-        join rollup r on r.customer_id = w.customer_id and r.kind = :{bind}{since} and r.day < w.today
-        where w.pass = :pass
-        union all
-        select w.customer_id, f.kind, f.label, w.today, cast(0 as bigint), cast(1 as bigint),
-            f.value, f.value, f.value, f.at, f.value
-        from worklist w
-        join facts f on f.customer_id = w.customer_id and f.day >= w.today and f.kind = :{bind} and f.at <= w.at
-        where w.pass = :pass""")  # noqa: S608
-        return "\n        union all".join(parts)
-
-    def sums(self) -> str:
-        """One row a customer: when they began, and every column."""
-        if not self._tests:
-            return sql("scoring", "customers_of_pass")
-        columns = ",\n            ".join(f"{expression} as {name}" for expression, name in self._tests.items())
-        shown = ", ".join(f"s.{name}" for name in self._tests.values())
-        return f"""
-    with days as ({self._days(self.columns)}
-    ),
-    sums as (
-        select customer_id,
-            {columns}
-        from days
-        group by customer_id
-    )
-    select w.customer_id, w.at, w.today, c.first_at, {shown}
-    from worklist w
-    join customers c on c.id = w.customer_id
-    left join sums s on s.customer_id = w.customer_id
-    where w.pass = :pass and c.first_at <= w.at
-    order by w.customer_id"""  # noqa: S608  kinds and labels are binds; the rest comes from the tables above
-
-    def rows_apart(self) -> str:
-        """Rows for the latest answers and the medians, each marked with the read it belongs to."""
-        parts = [_SINGLES[one.what].format(tag=f"'{tag}'", test=self._test(one)) for one, tag in self.singles.items()]
-        return f"with days as ({self._days(self.singles)}\n    )" + "\n        union all".join(parts)
+    def _age(self, moment: Moment, rows: Rows) -> int | None:
+        """In whole days; None where nobody knows."""
+        since = attribute_in(rows, self._asked.attributes.get(SINCE, -1))
+        day = None if since is None else day_in(since)
+        if day is not None:
+            return max(moment.today - day, 0)
+        begun: int = rows[BORN][0]["c0"]
+        return (moment.at - begun) // _DAY if moment.age_known else None
 
 
-# -- what came back ---------------------------------------------------------------------------------------------------
+def _dated(measure: Measure, today: int | None) -> Measure:
+    """With the stretches of days that the calendar's windows are today."""
+
+    def on(side: Read) -> Read:
+        if isinstance(side.window, Calendar):
+            assert today is not None
+            return replace(side, window=side.window.on(today))
+        return side
+
+    source = on(measure.read) if isinstance(measure.read, Read) else measure.read
+    against = on(measure.against) if isinstance(measure.against, Read) else measure.against
+    return replace(measure, read=source, against=against)
 
 
-def _reading(measure: Measure, plan: _Plan, row: Row, apart: Mapping[str, list[Row]]) -> Reading:
-    state = plan.states[measure.name]
-    if state == "not_applicable" or row["at"] - row["first_at"] < measure.not_in_first * _DAY:
-        return Reading("not_applicable")
-    if state == "source_down":
-        return Reading("source_down")
-    assert isinstance(measure.read, Read)
-    value, day = _value(measure.read, plan, row, apart)
-    if value is None:
-        return Reading("never")
-    if measure.answer_valid_for and day is not None and row["today"] - day >= measure.answer_valid_for:
-        return Reading("expired", day=day)
-    if not isinstance(measure.against, Read):
-        return Reading("value", nine(value), day=day)
-    normal, _ = _value(measure.against, plan, row, apart)
-    if normal is None or normal <= 0:
+class _Alone:
+    """How one measure is found for a customer. Equal numbers give the same reading, made once."""
+
+    def __init__(self, measure: Measure, state: State, asked: Asked, *, later: bool) -> None:
+        self.name = measure.name
+        self._measure, self._state, self._later = measure, state, later
+        self._read = Answer(measure.read, asked) if isinstance(measure.read, Read) else None
+        self._against = Answer(measure.against, asked) if isinstance(measure.against, Read) else None
+        self._of_raw = lru_cache(maxsize=_REMEMBERED)(self._made)
+
+    def reading(self, moment: Moment, rows: Rows, age: int | None, found: Mapping[str, Reading]) -> Reading:
+        if self._state == "not_applicable" or (age is not None and age < self._measure.not_in_first):
+            return _NOT_APPLICABLE
+        if self._state == "source_down":
+            return _SOURCE_DOWN
+        if self._read is None:
+            if self._later or not isinstance(self._measure.read, Formula):
+                return _NEVER
+            return self._shared(formula(self._measure, found), moment, rows, age)
+        raw = self._read.raw(rows, moment.today, age)
+        normal = self._against.raw(rows, moment.today, age) if self._against else None
+        reading = self._of_raw(raw, normal)
+        valid = self._measure.answer_valid_for
+        if valid and reading.day is not None and moment.today - reading.day >= valid:
+            return Reading("expired", day=reading.day)
+        return reading
+
+    def _made(self, raw: Raw, against: Raw | None) -> Reading:
+        assert self._read is not None
+        value, day = self._read.told(raw)
+        if self._against is None or against is None:
+            if isinstance(value, Decimal) and self._read.read.what != "attribute":
+                value = nine(value)
+            return _NEVER if value is None else Reading("value", value, day=day)
+        return share(value, self._against.told(against)[0], day)
+
+    def _shared(self, reading: Reading, moment: Moment, rows: Rows, age: int | None) -> Reading:
+        """A formula's value as a share of its normal, where it has one."""
+        if self._against is None or reading.state != "value":
+            return reading
+        return share(reading.value, self._against.told(self._against.raw(rows, moment.today, age))[0])
+
+
+_NEVER: Final = Reading("never")
+_NOT_APPLICABLE: Final = Reading("not_applicable")
+_SOURCE_DOWN: Final = Reading("source_down")
+
+
+def share(value: Value | None, normal: Value | None, day: int | None = None) -> Reading:
+    """A value held against a normal: its share of it; never, where there is nothing to hold it against."""
+    if not isinstance(value, Decimal):
+        return _NEVER
+    if not isinstance(normal, Decimal) or normal <= 0:
         return Reading("never", current=nine(value), day=day)
     return Reading("value", nine(CONTEXT.divide(value, normal)), nine(value), nine(normal), day)
 
 
-def _value(one: Read, plan: _Plan, row: Row, apart: Mapping[str, list[Row]]) -> tuple[Decimal | None, int | None]:
-    """The number, not yet rounded, and the day that spoke; None where it was never seen."""
-    if one.what in _SINGLES:
-        return _single(one, apart.get(plan.singles[one], []))
-    first, *others = (row[name] for name in plan.columns[one])
-    match one.what:
-        case "days_with":
-            return Decimal(first or 0), None
-        case "count":
-            return _per(Decimal(first or 0), one), None
-        case "total":
-            return _per(_units(first or 0), one), None
-        case "now":
-            # The end of a thing may be heard of before its beginning; less than none is open never.
-            return max(_units(first or 0), Decimal(0)), None
-        case "average":
-            return (CONTEXT.divide(_units(first), Decimal(others[0])) if others[0] else None), None
-        case "since":
-            return (None, None) if first is None else (Decimal(row["today"] - first), first)
-        case _:
-            return (None if first is None else _units(first)), None
+def formula(measure: Measure, found: Mapping[str, Reading]) -> Reading:
+    """What a formula comes to, from the readings of what it is made of.
 
-
-def _single(one: Read, rows: list[Row]) -> tuple[Decimal | None, int | None]:
-    if not rows:
-        return None, None
-    if one.what == "latest":
-        return _units(rows[0]["total"]), rows[0]["day"]
+    Where one of those is frozen, so is this. Where it has no value, it is as little applicable, or as expired, as
+    what it misses; otherwise never.
+    """
+    assert isinstance(measure.read, Formula)
+    states = {found[name].state for name in rests_on(measure) if name in found}
+    if "source_down" in states:
+        return _SOURCE_DOWN
+    values = {name: one.value for name, one in found.items() if one.value is not None}
     with localcontext(CONTEXT):
-        return median(_units(row["total"]) / row["n"] for row in rows), None
-
-
-def _window(one: Read) -> Window:
-    assert isinstance(one.window, Window)
-    return one.window
-
-
-def _units(millionths: int) -> Decimal:
-    return CONTEXT.divide(Decimal(millionths), Decimal(MILLION))
-
-
-def _per(number: Decimal, one: Read) -> Decimal:
-    """The plain number, or the mean over all the periods of the window, empty ones included."""
-    if not one.per:
-        return number
-    return CONTEXT.divide(number, Decimal(_window(one).days // one.per))
+        value = measure.read.expression.found(Known(values, "", (), by_zero=measure.read.by_zero))
+    if value is not None:
+        return Reading("value", value if isinstance(value, str) else nine(Decimal(value)))
+    if "not_applicable" in states:
+        return _NOT_APPLICABLE
+    return Reading("expired") if "expired" in states else _NEVER

@@ -1,4 +1,4 @@
--- Station 2. The statement that reads the measures is made from the card in scoring/measures.py.
+-- Station 2. The statement that reads the measures is made from the card in scoring/asking.py.
 
 -- name: add_moment
 insert into worklist (pass, customer_id, at, today) values (:pass, :customer_id, :at, :today)
@@ -6,12 +6,23 @@ insert into worklist (pass, customer_id, at, today) values (:pass, :customer_id,
 -- name: end_pass
 delete from worklist where pass = :pass
 
--- name: customers_of_pass: where no measure can be read at all
-select w.customer_id, w.at, w.today, c.first_at
-from worklist w
-join customers c on c.id = w.customer_id
-where w.pass = :pass and c.first_at <= w.at
-order by w.customer_id
+-- name: cut_days: sets apart whoever has facts later on the day of the moment, whose day the roll-up knows only whole
+update worklist set pass = :cut
+where pass = :pass and exists (
+    select 1 from facts f where f.customer_id = worklist.customer_id and f.day = worklist.today and f.at > worklist.at
+)
+
+-- name: customer_by_identity
+select customer_id from identities where source = :source and external_id = :external_id
+
+-- name: names
+select id, name from customers where name <> '' and merged_into is null order by id
+
+-- name: people_of: the identities that name a person, and that were there at the moment
+select i.id from identities i
+where i.customer_id = :customer_id and i.at <= :at and (i.gone_at is null or i.gone_at > :at)
+    and exists (select 1 from people p where p.identity_id = i.id)
+order by i.id
 
 -- name: put_card
 insert into scorecards (version, name, body, since) values (:version, :name, :body, :since)
