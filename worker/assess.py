@@ -15,7 +15,7 @@ from worker.lib.store import Row, Store, sql
 from worker.plays import arbiter, rules
 from worker.plays import records as plays
 from worker.review import disagreement, opinions
-from worker.scoring import bands, explain, measures, overrides, records
+from worker.scoring import bands, explain, ledger, measures, overrides, records
 from worker.scoring.card import Card
 from worker.scoring.expressions import Name, Spoken, leaves
 from worker.scoring.score import Assessment, Override, assess
@@ -118,9 +118,8 @@ class _Decided:
             or self.previous != self.standing
         )
 
-    def scored(self, card: Card) -> records.Scored:
+    def scored(self, card: Card, why: str) -> records.Scored:
         """As the records keep it."""
-        why = explain.reason(card, self.assessment, self.standing)
         return records.Scored(
             self.customer.id, self.moment.at, card.version, self.assessment, self.previous, self.standing, why
         )
@@ -233,7 +232,7 @@ def _judged(
 def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said, run_id: str, done: Assessed) -> None:
     """Scores, changes and the effects they cause, in the caller's one transaction."""
     moved = [one for one in decided if one.moved(terms.card.version)]
-    saved = records.save(store, [one.scored(terms.card) for one in moved], run_id)
+    saved = records.save(store, [one.scored(terms.card, _why(store, terms, one)) for one in moved], run_id)
     changes = {change.customer_id: change for change in saved.changes}
     for one in decided:
         customer_id = one.customer.id
@@ -252,11 +251,29 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
     done.changes += len(changes)
 
 
+def _why(store: Store, terms: Terms, one: _Decided) -> str:
+    """Why the band turned: what moved since the band before it began, 30 days back at most; "" where it did not turn."""
+    before, now = one.previous, one.moment.at
+    if before is None or before.band == one.standing.band:
+        return ""
+    old = records.told_since(store, one.customer.id, before.since, now)
+    if old is None:
+        return _reason(terms, one)
+    moved = records.moved(
+        store, old, one.assessment, card=terms.card, at=now, sources=terms.sources, time_zone=terms.time_zone
+    )
+    return ledger.turn_in_words(terms.card, one.assessment, before.band, one.standing, moved)
+
+
+def _reason(terms: Terms, one: _Decided) -> str:
+    return explain.reason(terms.card, one.assessment, one.standing, time_zone=terms.time_zone)
+
+
 def _act(
     store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str, run_id: str, done: Assessed
 ) -> None:
     now, change_id = one.moment.at, change.id if change else None
-    for effect in _standings(store, terms, one):
+    for effect in _standings(store, terms, one, change):
         key = f"standing:{effect.contact_id}:{run_id}"
         done.effects += bool(outbox.put(store, effect, key, now, change_id=change_id))
     intents, refusals = rules.plan(terms.plays, terms.templates, _happening(store, terms, one, change, score_id))
@@ -307,7 +324,7 @@ def _disagree(store: Store, terms: Terms, one: _Decided, said: _Said, done: Asse
         stands = opinions.keep_up(store, stands, band, pulse)
     if stands is None or not _may_tell(terms) or not opinions.asked(store, stands.id, now):
         return
-    why = explain.reason(terms.card, one.assessment, one.standing)
+    why = _reason(terms, one)
     title, text = disagreement.question(stands, shown_score(one.assessment), why, pulse.note)
     _tell(store, terms, one, title, text, f"disagreement:{stands.id}", done)
 
@@ -327,14 +344,14 @@ def _tell(store: Store, terms: Terms, one: _Decided, title: str, text: str, key:
 # -- effects ----------------------------------------------------------------------------------------------------------
 
 
-def _standings(store: Store, terms: Terms, one: _Decided) -> list[Standing]:
+def _standings(store: Store, terms: Terms, one: _Decided, change: records.Change | None) -> list[Standing]:
     """What the CRM shall show: the standing on the one contact, and nothing on any other contact of the customer."""
     customer_id, now = one.customer.id, one.moment.at
     contact = plays.main_contact(store, customer_id, terms.crm)
     if contact is None:
         return []
     main: str = contact["contact_id"]
-    words = explain.reason(terms.card, one.assessment, one.standing)
+    words = change.why if change else _reason(terms, one)
     wanted = Standing(customer_id, main, one.standing.band, shown_score(one.assessment), words, now)
     effects = []
     shown = outbox.shown(store, main)
@@ -386,7 +403,7 @@ def _happening(
         },
         rests_on=rests_on(terms.card, terms.plays),
         not_coming_in=terms.not_coming_in,
-        why=explain.reason(terms.card, one.assessment, one.standing),
+        why=change.why if change else _reason(terms, one),
         link=f"{terms.public_url}/customers/{customer.id}",
     )  # fmt: skip
 

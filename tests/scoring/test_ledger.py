@@ -212,7 +212,7 @@ def test_why_a_band_turned_names_the_rule_then_what_moved() -> None:
     after = {**WELL, "active_days": value(2), "unpaid_invoices": value(1), "last_nps": value(10, TODAY)}
     one = side(after)
     before = {**WELL, "last_nps": value(0, TODAY - 90)}
-    found = turn_in_words(STARTER, one.assessment, Standing("red", 0), move(before, after), worse=True)
+    found = turn_in_words(STARTER, one.assessment, "green", Standing("red", 0), move(before, after))
 
     assert found.startswith("an invoice is unpaid; ")
     assert found.index("active on 2 of the last 30 days (was 12): -") < found.index("answered 10 of 10")
@@ -222,7 +222,7 @@ def test_why_a_band_turned_names_the_rule_then_what_moved() -> None:
 
 def test_where_nothing_moved_a_turn_tells_what_costs() -> None:
     after = side({**WELL, "active_days": value(6)})
-    found = turn_in_words(STARTER, after.assessment, Standing("yellow", 0), Ledger(None, None, ()), worse=True)
+    found = turn_in_words(STARTER, after.assessment, "green", Standing("yellow", 0), Ledger(None, None, ()))
 
     assert found.startswith("active on 6 of the last 30 days (-")
 

@@ -308,14 +308,20 @@ def as_data(one: Ledger) -> dict[str, Any]:
     }
 
 
-def turn_in_words(card: Card, assessment: Assessment, standing: Standing, one: Ledger, *, worse: bool) -> str:
-    """Why a band turned, in at most 250 characters: rules, then what moved that way, then what went against it.
+def turn_in_words(card: Card, assessment: Assessment, before: str, standing: Standing, one: Ledger) -> str:
+    """Why a band turned from `before`, in at most 250 characters: what a person said, the rules, then what moved.
 
-    Where no point moved either way, what costs points.
+    What moved the way of the turn comes first. Where no point moved that way, what costs points.
     """
-    moved = [(half_up(entry.points), entry) for entry in one.entries]
-    moved.sort(key=lambda pair: (pair[0] < 0) != worse)  # stable: the largest first within either way
-    parts = [f"{entry.words}: {signed(points)}" for points, entry in moved if points]
-    if not parts or assessment.band == GREY:
+    if GREY in {before, standing.band, assessment.band} or before not in card.order:
         return reason(card, assessment, standing)
-    return fitted([*rules_in_words(card, assessment), *parts])
+    worse = card.worst(before, standing.band) == standing.band
+    whole = ((half_up(entry.points), entry) for entry in one.entries if entry.kind != "override")
+    moved = sorted(
+        ((points, entry) for points, entry in whole if points), key=lambda pair: (pair[0] < 0) != worse
+    )  # stable: the largest first within either way
+    if not moved or (moved[0][0] < 0) != worse:
+        return reason(card, assessment, standing)
+    said = [entry.words for entry in one.entries if entry.kind == "override"]
+    parts = [f"{entry.words}: {signed(points)}" for points, entry in moved]
+    return fitted([*said, *rules_in_words(card, assessment), *parts])
