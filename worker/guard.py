@@ -29,6 +29,8 @@ ACCEPTED_AFTER: Final = 28
 """Days of an outage after which its days that had facts count as part of the pattern again: a lasting new level."""
 LOOKS_BACK: Final = 14
 """Days that are looked back for the beginning of an outage."""
+BOOKMARKS_KEPT: Final = 60
+"""Days for which it is known where the pulls stood."""
 REMEMBERED: Final = DAY
 """How long what a source has brought late is still news after its return."""
 
@@ -93,15 +95,23 @@ def look(workspace: Workspace) -> tuple[list[Outage], list[Outage]]:
     store, now = workspace.store, seconds(workspace.clock)
     before = {one.source: one for one in open_outages(workspace)}
     streams = workspace.streams(now)
+    today = local_day(now, workspace.time_zone)
     ended = []
     with store.atomic():
         counted(store, workspace.time_zone)
+        store.run(sql("guard", "forget_bookmarks"), {"before": today - BOOKMARKS_KEPT})
         for source in [*workspace.connected, events.SOURCE]:
             theirs = [stream for stream in streams if stream.source == source]
             outage = before.get(source)
             ill = _ill(workspace, source, theirs, outage, now)
+            if theirs:
+                store.run(sql("guard", "bookmark"), {"source": source, "day": today})
             if ill is not None:
                 _follow(workspace, source, outage, ill, now)
+                if theirs and ill.why == "low":
+                    # It answered and said too little: with every pull it is asked again from before that on.
+                    began = local_day(ill.since, workspace.time_zone)
+                    store.run(sql("guard", "rewind"), {"source": source, "day": began})
             elif outage is not None:
                 _end(workspace, outage, now)
                 if outage.noticed_at is not None:

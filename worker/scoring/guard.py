@@ -1,9 +1,9 @@
 """Whether a source says about as much as it usually does: one kind's daily counts against their own pattern. Pure.
 
-A day is held against the same weekdays of the eight weeks before it, so that quiet Sundays are no news. Of those the
-median is the usual, and the usual spread is the median deviation of all those weeks' days from their own weekday's
-median, but never less than chance alone gives (the root of the count, as of independent events). Closed days, and days
-that were out of the pattern themselves, are no part of it.
+A day is held against the same weekdays of the eight weeks before it, so that quiet Sundays are no news; where the kind
+began to come within them, since then. Of those the median is the usual, and the usual spread is the median deviation of
+all those weeks' days from their own weekday's median, but never less than chance alone gives (the root of the count, as
+of independent events). Closed days, and days that were out of the pattern themselves, are no part of it.
 
 * It needs four such weekdays and at least 20 a day as the usual: below, chance alone empties days.
 * Low is fewer than a quarter of the usual, fewer than on any of those days, and three spreads off. A kind that is often
@@ -98,7 +98,7 @@ def _pattern(
     counts: Mapping[int, int], day: int, closed: Callable[[int], bool], flagged: Collection[int]
 ) -> _Pattern | None:
     """What is usual on that weekday; None where too little is known."""
-    first = min(counts, default=day)
+    first = next((one for one in range(day - 7 * WEEKS, day) if counts.get(one)), day)
     if day - 7 * WEEKDAYS < first:
         return None
     weeks: dict[int, list[int]] = {}

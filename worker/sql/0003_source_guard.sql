@@ -29,6 +29,15 @@ create table outages (
 );
 create unique index outages_open on outages (source) where ended_at is null;
 
+-- Where each pull stood when a day was first looked at: a source that answered and said nothing is asked again from there.
+create table bookmarks (
+    source text not null,
+    stream text not null,
+    day bigint not null,
+    value text not null,
+    primary key (source, stream, day)
+);
+
 -- What the operator is told, each once: effects are about customers, these are not.
 create table notices (
     key text primary key,

@@ -56,6 +56,26 @@ where id = :id and ended_at is null
 -- name: end_outage
 update outages set ended_at = :now where id = :id and ended_at is null
 
+-- name: bookmark: the first of a day stays
+insert into bookmarks (source, stream, day, value)
+select c.source, c.stream, cast(:day as bigint), c.value from cursors c
+where c.source = :source and c.value is not null
+on conflict (source, stream, day) do nothing
+
+-- name: forget_bookmarks
+delete from bookmarks where day < :before
+
+-- name: rewind: to where each pull stood on the last day before the one that is given
+update cursors
+set value = (
+    select b.value from bookmarks b
+    where b.source = cursors.source and b.stream = cursors.stream and b.day < :day
+    order by b.day desc limit 1
+)
+where source = :source and exists (
+    select 1 from bookmarks o where o.source = cursors.source and o.stream = cursors.stream and o.day < :day
+)
+
 -- name: put_notice
 insert into notices (key, title, text, created_at, state) values (:key, :title, :text, :now, 'waiting')
 on conflict (key) do nothing
