@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker import cards
+from worker import cards, guard
 from worker.dispatch import journal
-from worker.lib.clock import DAY, iso, seconds
+from worker.lib.clock import DAY, day_text, iso, local_day, seconds
 from worker.lib.http import Failure
 from worker.lib.store import Store, sql
 from worker.plays.records import set_switch, switch
@@ -39,8 +39,22 @@ def check(workspace: Workspace, canary: str | None = None) -> Report:
         report.findings.append(
             f"{workspace.crm_source} is not written to before one contact has been tried: keepwell check --canary CONTACT"
         )
+    _sources(workspace, report, seconds(workspace.clock))
     _store(workspace.store, report, seconds(workspace.clock))
     return report
+
+
+def _sources(workspace: Workspace, report: Report, now: int) -> None:
+    """The sources that are down, those that came back lately, and what the operator may not have been told."""
+    zone = workspace.time_zone
+    for one in guard.open_outages(workspace):
+        if one.noticed_at is not None:
+            report.findings.append("; ".join(guard.told(workspace, one).splitlines()))
+    for one in guard.ended_since(workspace, now - LOOKS_BACK):
+        since, until = (day_text(local_day(moment or now, zone)) for moment in (one.began_at, one.ended_at))
+        report.fine.append(f"{one.source} is back: it was down from {since} to {until} ({one.seen})")
+    for row in workspace.store.rows(sql("guard", "notices_in_doubt")):
+        report.findings.append(f"the team may not know that {row['title']}: {row['reason']}")
 
 
 def _vendors(workspace: Workspace, report: Report) -> None:

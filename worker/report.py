@@ -153,6 +153,8 @@ def turn_in_words(done: Turn, mode: str) -> list[str]:
         f"{len(done.pulled)} streams pulled, {done.taken.deliveries} deliveries read, {done.taken.facts} facts kept",
         f"{done.assessed.customers} customers assessed ({bands or 'nobody was due'}), {done.assessed.changes} changed band",
     ]
+    lines += [f"{one}; what rests on it stands still." for one in done.down]
+    lines += [f"{one} is back." for one in done.back]
     if done.silent:
         lines.append("This was the first pass, and silent: everyone is newly something, and that is no news.")
     elif mode == "live":

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from worker import controls
+from worker import controls, guard
 from worker.facts import Shape, kind_named
 from worker.lib.clock import DAY, iso, local_day, seconds
 from worker.lib.problems import Problems
@@ -172,8 +172,14 @@ def _troubles(workspace: Workspace, now: int) -> list[Trouble]:
     def pulled(row: Row) -> str:
         return words.time_of_day(row["succeeded_at"], workspace.time_zone, now) if row["succeeded_at"] else "never"
 
-    quiet = ", ".join(kind_named(kind).plural for kind in sorted(workspace.sources(now).down))
+    outages = [one for one in guard.open_outages(workspace) if one.noticed_at is not None]
+    told = frozenset().union(*(one.kinds for one in outages))
+    quiet = ", ".join(kind_named(kind).plural for kind in sorted(frozenset(workspace.sources(now).down) - told))
     return [
+        *(
+            Trouble(one.sentence, "What rests on it is frozen, and turns nobody worse.", "keepwell check")
+            for one in outages
+        ),
         *([Trouble("A source is quiet", f"What rests on it is frozen: {quiet}.", "keepwell check")] if quiet else []),
         *(
             Trouble(

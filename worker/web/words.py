@@ -58,6 +58,8 @@ RULES: Final = {
     "customer": "no longer a customer",
     "unsubscribed": "the address wants no more mail",
     "consent": "no opt-in is recorded for the address, or it speaks against mail",
+    "over": "what it was about is over",
+    "source down": "a source is down, and nobody can know",
     "trouble": "an urgent ticket or a dispute is open",
     "frequency": "another mail had just gone there",
     "cool-down": "the play had acted there not long ago",
