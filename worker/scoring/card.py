@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import Final, Literal
 
+from worker.lib.rounding import CONTEXT, half_up, nine
 from worker.scoring.expressions import Expression
-from worker.scoring.points import FULL, Table
+from worker.scoring.points import FULL, Table, spread
 from worker.scoring.reads import Portfolio, Read, Source
 
 GREY: Final = "grey"
@@ -80,24 +82,64 @@ class Measure:
         sides = (self.read, self.against)
         return frozenset().union(*(side.kinds for side in sides if isinstance(side, Read)))
 
+    def tables(self) -> Iterator[Table]:
+        """Every table it may be given points by, the usual one first."""
+        yield from [] if self.points is None else [self.points]
+        yield from (other.points for other in self.instead)
+
+    def shaped(self, points: Decimal) -> Decimal:
+        """What its table says, within floor and cap, and rounded."""
+        return _shaped(points, self.floor, self.cap, self.decimals)
+
 
 @dataclass(frozen=True, slots=True)
-class MixIf:
-    """Other shares, for those of whom `when` holds: `[dimensions.voice.instead.no-nps]`."""
+class Bounds:
+    """The lowest and the highest that something can come to."""
 
-    name: str
-    when: Expression
-    measures: Mapping[str, Decimal]
-    dimensions: Mapping[str, Decimal]
+    low: Decimal
+    high: Decimal
+
+    @property
+    def span(self) -> Decimal:
+        """How far it can move a sum that it is in."""
+        return self.high - self.low
 
 
 @dataclass(frozen=True)
-class Mix:
-    """How parts become one number: a dimension, the score, and each of the other scores."""
+class Shares:
+    """How much each part of a mix weighs against the others.
+
+    Percents that total 100 as the card gives them; 4, 2 and 1 for high, normal and low importance; 1 each for a list.
+    So thirds and sevenths stay exact. In a sum every part counts fully, and its weight is 1.
+    """
 
     measures: Mapping[str, Decimal] = field(default_factory=dict)
-    """{measure: share in percent}; with its dimensions they total 100 where the shares weigh."""
     dimensions: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @cached_property
+    def by_name(self) -> tuple[tuple[tuple[str, Decimal], ...], tuple[tuple[str, Decimal], ...]]:
+        """Measures and dimensions in one order, whatever that of the card: so that it decides no digit."""
+        return tuple(sorted(self.measures.items())), tuple(sorted(self.dimensions.items()))
+
+    def percent(self, name: str) -> Decimal:
+        """The share of a measure or dimension in percent, at most nine decimals."""
+        total = sum((*self.measures.values(), *self.dimensions.values()), Decimal(0))
+        weight = self.measures[name] if name in self.measures else self.dimensions[name]
+        return nine(CONTEXT.divide(weight * FULL, total))
+
+
+@dataclass(frozen=True)
+class MixIf(Shares):
+    """Other shares, for those of whom `when` holds: `[dimensions.voice.instead.no-nps]`."""
+
+    name: str = field(kw_only=True)
+    when: Expression = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Mix(Shares):
+    """How parts become one number: a dimension, the score, and each of the other scores."""
+
     combine: Combine = "weighted mean"
     base: Decimal = Decimal(0)
     """Where a sum begins."""
@@ -108,6 +150,42 @@ class Mix:
     known_at_least: Decimal = Decimal(0)
     """Below this share of known importance inside (0 to 1) it is not known itself."""
     instead: tuple[MixIf, ...] = ()
+
+    def combined(self, parts: Sequence[tuple[Decimal, Decimal]], colour: Callable[[Decimal], Decimal]) -> Decimal:
+        """One number of (weight, value) pairs, at least one, within floor and cap, not rounded.
+
+        `colour` gives the points of the colour that a value lies in. To be called in `rounding.CONTEXT`.
+        """
+        match self.combine:
+            case "weighted mean" | "mean":
+                number = _mean(parts)
+            case "sum":
+                number = sum((value for _, value in parts), self.base)
+            case "lowest":
+                number = min(value for _, value in parts)
+            case "highest":
+                number = max(value for _, value in parts)
+            case _:
+                number = min(colour(value) for _, value in parts)
+        return _shaped(number, self.floor, self.cap, None)
+
+    def rounded(self, number: Decimal) -> Decimal:
+        """Half up to the decimals that it says; the number itself where it says none."""
+        return number if self.decimals is None else half_up(number, self.decimals)
+
+    @property
+    def is_mean(self) -> bool:
+        """A weighted mean of its parts and nothing else, so that each part's own cost is its share."""
+        plain = self.floor is None and self.cap is None and self.decimals is None
+        return plain and self.combine in ("weighted mean", "mean")
+
+    def parts(self) -> frozenset[str]:
+        """The names of all measures that may ever be in it, by whichever shares."""
+        return frozenset().union(self.measures, *(other.measures for other in self.instead))
+
+    def inner(self) -> frozenset[str]:
+        """The names of all dimensions that may ever be in it."""
+        return frozenset().union(self.dimensions, *(other.dimensions for other in self.instead))
 
 
 @dataclass(frozen=True)
@@ -191,14 +269,94 @@ class Card:
     def in_dimensions(self) -> Iterator[str]:
         """The measures that some dimension, score or bonus counts."""
         mixes = (self.score, *self.dimensions.values(), *self.scores.values())
-        shares = [mix.measures for mix in mixes] + [other.measures for mix in mixes for other in mix.instead]
-        counted = set(self.bonus).union(*shares)
+        counted = set(self.bonus).union(*(mix.parts() for mix in mixes))
         return (name for name in self.measures if name in counted)
+
+    @cached_property
+    def by_name(self) -> tuple[tuple[str, Measure], ...]:
+        """The measures in one order, whatever that of the file."""
+        return tuple(sorted(self.measures.items()))
+
+    @cached_property
+    def inside_out(self) -> tuple[tuple[str, Mix], ...]:
+        """The dimensions, each behind those that are in it."""
+        order = TopologicalSorter({name: sorted(mix.inner()) for name, mix in sorted(self.dimensions.items())})
+        return tuple((name, self.dimensions[name]) for name in order.static_order())
+
+    @cached_property
+    def in_health(self) -> tuple[str, ...]:
+        """The measures that the score rests on, by name; those of other scores alone are not among them."""
+        return tuple(sorted({*self.bonus, *self._ways(self.score)[0]} & self.measures.keys()))
+
+    @cached_property
+    def is_mean(self) -> bool:
+        """Every number on the way to the score is a weighted mean, so that what a measure costs is its share."""
+        return not self.bonus and self.score.is_mean and all(mix.is_mean for mix in self.dimensions.values())
+
+    @cached_property
+    def full_marks(self) -> Mapping[str, Decimal]:
+        """The points that each measure of the score is held against: full marks; where it goes into a sum, its most."""
+        summed, _ = self._ways(self.score)
+        return {name: self.bounds[name].high if summed.get(name) else self.highest for name in self.in_health}
+
+    @cached_property
+    def beyond_range(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The measures, and the dimensions, that go into sums alone, be it through others: they may leave the range."""
+        ways = [self._ways(mix) for mix in (self.score, *self.scores.values())]
+        measures = {name for way, _ in ways for name in way if all(other.get(name, True) for other, _ in ways)}
+        dimensions = {name for _, way in ways for name in way if all(other.get(name, True) for _, other in ways)}
+        return frozenset(measures), frozenset(dimensions)
+
+    def _ways(self, whole: Mix) -> tuple[dict[str, bool], dict[str, bool]]:
+        """The measures and dimensions that a score is made of, and whether they go into a sum on their way to it."""
+        measures: dict[str, bool] = {}
+        dimensions: dict[str, bool] = {}
+        mixes = [(whole, False)]
+        while mixes:
+            mix, summed = mixes.pop()
+            summed = summed or mix.combine == "sum"
+            measures.update(dict.fromkeys(mix.parts(), summed))
+            dimensions.update(dict.fromkeys(mix.inner(), summed))
+            mixes += [(self.dimensions[name], summed) for name in sorted(mix.inner())]
+        return measures, dimensions
+
+    @cached_property
+    def bounds(self) -> Mapping[str, Bounds]:
+        """The fewest and the most points that each measure's tables give; what knows no end, the range of the score."""
+        wide = self.highest - self.lowest
+        found = {}
+        for name, measure in self.measures.items():
+            low = min((max(one.lowest, -wide) for one in measure.tables()), default=Decimal(0))
+            high = max((min(one.highest, wide) for one in measure.tables()), default=Decimal(0))
+            found[name] = Bounds(measure.shaped(low), measure.shaped(high))
+        return found
+
+    @cached_property
+    def inner_bounds(self) -> Mapping[str, Bounds]:
+        """The lowest and the highest that each dimension can come to, by its usual shares."""
+        found: dict[str, Bounds] = {}
+        with localcontext(CONTEXT):
+            for name, mix in self.inside_out:
+                parts = [(weight, self.bounds[one]) for one, weight in mix.measures.items()]
+                parts += [(weight, found[one]) for one, weight in mix.dimensions.items()]
+                low = mix.combined([(weight, one.low) for weight, one in parts], self.colour_of)
+                high = mix.combined([(weight, one.high) for weight, one in parts], self.colour_of)
+                found[name] = Bounds(mix.rounded(low), mix.rounded(high))
+        return found
+
+    @cached_property
+    def colours(self) -> Mapping[str, Decimal]:
+        """The points that a colour is worth: the bands spread evenly over the range."""
+        return spread(self.order, self.lowest, self.highest)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """The names of the bands, best first; grey is not among them."""
         return tuple(band.name for band in self.bands)
+
+    def colour_of(self, points: Decimal) -> Decimal:
+        """The points of the colour that these points lie in."""
+        return self.colours[self.band_of(points)]
 
     def band_of(self, score: Decimal) -> str:
         """The band a score falls in, by the edges alone."""
@@ -216,3 +374,19 @@ class Card:
     def best(self, *bands: str) -> str:
         """The best of these bands."""
         return min(bands, key=self.order.index)
+
+
+def _shaped(number: Decimal, floor: Decimal | None, cap: Decimal | None, decimals: int | None) -> Decimal:
+    if floor is not None:
+        number = max(number, floor)
+    if cap is not None:
+        number = min(number, cap)
+    return number if decimals is None else half_up(number, decimals)
+
+
+def _mean(parts: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
+    total = weighed = Decimal(0)
+    for weight, value in parts:
+        total += weight * value
+        weighed += weight
+    return total / weighed

@@ -1,105 +1,28 @@
-"""From readings to an assessment: points, dimensions, score, rules, band, drivers, signals. Pure.
+"""From readings to an assessment: points, dimensions, scores, rules, band, drivers, signals. Pure.
 
-A dimension is the mean of its known measures weighted by their shares; the score is the mean of the known dimensions
-weighted by theirs. Coverage is the share of importance that was known.
+The order: each measure's points; the dimensions, innermost first; the score; its bonus; its range; rounding; the rules
+(adds together, then the worst `set`, then the highest `at_least`, then the lowest `at_most`, so that the most severe
+has the last word); the band; the signals. How parts become one number, and what coverage is: `mixing`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from functools import cached_property
-from typing import Any
+from typing import Final
 
-from worker.lib.rounding import CONTEXT, nine, plain
+from worker.lib.rounding import CONTEXT, nine
+from worker.scoring.assessment import Assessment, Driver, Judged, Override
 from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
-from worker.scoring.expressions import Known, truth
+from worker.scoring.expressions import Known, Value, truth
 from worker.scoring.measures import Reading
-from worker.scoring.points import FULL
+from worker.scoring.mixing import Dimensions, dimensions_of, mixed, shares_of
 
+__all__ = ["Assessment", "Driver", "Judged", "Override", "assess", "effective_points", "known_shares"]
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A measure's reading, and the points it was given; None is left out: it counts as not known."""
-
-    reading: Reading
-    points: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """What a measure costs the score, in points out of 100, over what is known."""
-
-    measure: str
-    points_lost: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """What a person said against the score or the band, with an end; `overrides.applied` puts it to an assessment."""
-
-    id: str
-    how: str
-    """set, at_most or at_least."""
-    limit: str | Decimal
-    """A band's name, or a score from 0 to 100."""
-    author: str
-    reason: str
-    since: int
-    """Epoch seconds: it speaks from here on …"""
-    until: int
-    """… to just before here."""
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """A customer at one moment, under one card. Numbers have nine decimals at most."""
-
-    score: Decimal | None
-    """0 to 100, after the rules; None where nothing is known."""
-    band: str
-    """As the score and the rules cut it, before any hold; grey below the least coverage."""
-    coverage: Decimal
-    """0 to 1."""
-    dimensions: Mapping[str, Decimal | None]
-    measures: Mapping[str, Judged]
-    drivers: tuple[Driver, ...]
-    """The largest first, then by name; what costs nothing is no driver."""
-    rules: tuple[str, ...]
-    """Those that fired, in the order of the card."""
-    signals: tuple[str, ...]
-    at_most: str = ""
-    """The band that the rules which fired allow at most; "" for any. They speak at once, without hold."""
-    at_least: str = ""
-    override: Override | None = None
-    """The one in force; it wins over the rules."""
-    computed_score: Decimal | None = None
-    """What the score would be without the override; None as well where there is none."""
-    computed_band: str = ""
-    """What the band would be without the override; "" where there is none, or it speaks of a band the card lacks."""
-    ended: Override | None = None
-    """The one that spoke until the assessment before this, and does no more."""
-
-    @property
-    def readings(self) -> dict[str, Reading]:
-        """What to hand in as `last_good` next time."""
-        return {name: judged.reading for name, judged in self.measures.items()}
-
-    def to_json(self) -> str:
-        """Stable text for `scores.detail`: equal assessments give equal bytes."""
-        return self._text
-
-    @cached_property
-    def _text(self) -> str:
-        # Asked for twice of everyone: whether it says the same as before, and to be kept.
-        return json.dumps(_shown(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Assessment:
-        """Read what `to_json` wrote."""
-        return _told(json.loads(text))
+_NONE: Final = Decimal(0)
+_ALL: Final = Decimal(1)
 
 
 def assess(
@@ -111,231 +34,261 @@ def assess(
     data which we failed to get turns nobody worse; without one it is not known.
     """
     with localcontext(CONTEXT):
-        found = {name: _frozen(readings[name], (last_good or {}).get(name)) for name in sorted(card.measures)}
-        given = {name: _points(card.measures[name], reading) for name, reading in found.items()}
-        judged = {
-            name: Judged(reading, None if (points := given[name]) is None else nine(points))
-            for name, reading in found.items()
-        }
-        known = {name: one for name, one in given.items() if one is not None and not card.measures[name].watch_only}
-        return _ruled(card, judged, known)
+        last_good = last_good or {}
+        found: dict[str, Reading] = {}
+        values: dict[str, Value] = {}
+        for name, _ in card.by_name:
+            reading = readings[name]
+            if reading.state == "source_down":
+                reading = _frozen(reading, last_good.get(name))
+            found[name] = reading
+            if reading.value is not None:
+                values[name] = reading.value
+        return _judged(card, found, Known(values, GREY, card.order))
 
 
-def known_shares(card: Card, known: Iterable[str]) -> dict[str, Decimal]:
-    """How much of the score each known measure decides; together 1, or nothing where nothing is known."""
-    names = set(known)
+def known_shares(card: Card, known: Iterable[str], seen: Known | None = None) -> dict[str, Decimal]:
+    """How much of the score each known measure decides; together 1, or nothing where nothing is known.
+
+    By the shares alone, as if every number were a weighted mean; only where it is (`Card.is_mean`), a driver's points
+    are its share. `seen` tells which shares hold, where the card has others for some.
+    """
+    seen = seen or Known({}, GREY, card.order)
     with localcontext(CONTEXT):
-        inside = {
-            name: sum((share for measure, share in dimension.measures.items() if measure in names), Decimal(0))
-            for name, dimension in card.dimensions.items()
-        }
-        whole = sum(card.score.dimensions[name] for name, total in inside.items() if total)
-        return {
-            measure: card.score.dimensions[name] / whole * (share / inside[name])
-            for name, dimension in card.dimensions.items()
-            for measure, share in dimension.measures.items()
-            if measure in names
-        }
+        points = dict.fromkeys(known, _NONE)
+        return _shares(card, points, dimensions_of(card, points, seen).values, seen)
+
+
+def effective_points(card: Card) -> dict[str, Decimal]:
+    """What each measure can cost the score, in points, while all others are known and at their best.
+
+    By the usual tables and shares, before the range of the score cuts anything off; of a bonus, what it can add.
+    Largest first, then by name.
+    """
+    with localcontext(CONTEXT):
+        seen = Known({}, GREY, card.order)
+        best = dict(card.full_marks)
+        at_best = _before_range(card, best, seen)
+        assert at_best is not None or not best
+        found = {}
+        for name in best:
+            without = _before_range(card, {**best, name: card.bounds[name].low}, seen)
+            found[name] = nine((at_best or _NONE) - (without or _NONE))
+        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+# -- measures ---------------------------------------------------------------------------------------------------------
 
 
 def _frozen(reading: Reading, last: Reading | None) -> Reading:
-    if reading.state != "source_down" or last is None:
+    if last is None:
         return reading
     state = last.frozen if last.state == "source_down" else last.state
     return Reading("source_down", last.value, last.current, last.normal, last.day, state)
 
 
-def _points(measure: Measure, reading: Reading) -> Decimal | None:
+def _points(measure: Measure, reading: Reading, seen: Known) -> Decimal | None:
+    """What a reading is worth; None where it is left out."""
     state = reading.frozen or reading.state
+    if state == "value":
+        return None if reading.value is None else _awarded(measure, reading.value, seen)
     if state == "never":
         return measure.if_never if reading.current is None else measure.if_no_normal
-    if state != "value" or reading.value is None or measure.points is None:
-        return None
-    return measure.points.awarded(reading.value)
+    if state == "expired":
+        return measure.if_expired
+    return measure.if_not_applicable if state == "not_applicable" else None
 
 
-def _mean(parts: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:
-    """The weighted mean of (share, value); None of nothing."""
-    weighed = list(parts)
-    whole = sum(share for share, _ in weighed)
-    return sum((share * value for share, value in weighed), Decimal(0)) / whole if whole else None
+def _awarded(measure: Measure, value: Value, seen: Known) -> Decimal | None:
+    table = measure.points
+    for other in measure.instead:
+        if truth(other.when, seen):
+            table = other.points
+            break
+    given = None if table is None else table.awarded(value)
+    return None if given is None else measure.shaped(given)
 
 
-def _coverage(card: Card, points: Mapping[str, Decimal]) -> Decimal:
-    known = sum(
-        (
-            card.score.dimensions[name] * share
-            for name, dimension in card.dimensions.items()
-            for measure, share in dimension.measures.items()
-            if measure in points
-        ),
-        Decimal(0),
-    )
-    return nine(known / (FULL * FULL))
+# -- the scores -------------------------------------------------------------------------------------------------------
 
 
-def _drivers(card: Card, points: Mapping[str, Decimal]) -> tuple[Driver, ...]:
-    lost = [Driver(name, nine(share * (FULL - points[name]))) for name, share in known_shares(card, points).items()]
-    return tuple(sorted((one for one in lost if one.points_lost), key=lambda one: (-one.points_lost, one.measure)))
+@dataclass(frozen=True, slots=True)
+class _Ruled:
+    """What the rules leave of a score, and the bands that they allow ("" for any)."""
+
+    score: Decimal | None
+    at_most: str = ""
+    at_least: str = ""
 
 
-def _ruled(
-    card: Card,
-    judged: Mapping[str, Judged],
-    points: Mapping[str, Decimal],
-) -> Assessment:
+def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment:
+    judged, points = _worth(card, found, seen)
+    inside = dimensions_of(card, points, seen)
+    mean, known = mixed(card, card.score, points, inside, seen)
+    raw = None if mean is None else _in_range(card, mean + _bonus(card, points))
     # Rounded only here, at the end, and summed in one order, so that the order of the card decides no digit.
-    dimensions = {
-        name: _mean(
-            (share, points[measure]) for measure, share in sorted(dimension.measures.items()) if measure in points
-        )
-        for name, dimension in sorted(card.dimensions.items())
-    }
-    mean = _mean((card.score.dimensions[name], value) for name, value in dimensions.items() if value is not None)
-    base = None if mean is None else nine(mean)
-    values = {name: one.reading.value for name, one in judged.items() if one.reading.value is not None}
-    coverage = _coverage(card, points)
-    known = base is not None and coverage >= card.least_known
-    band = card.band_of(base) if base is not None and known else GREY
-    seen = Known(values, band, card.order, {HEALTH: base}, dimensions)
-    rules = {name: rule for name, rule in card.rules.items() if truth(rule.when, seen)}
-    score, at_most, at_least = _limited(card, base, rules.values())
-    if known and score is not None:
-        band = card.within(card.band_of(score), at_most, at_least)
-    ruled = Known(values, band, card.order, {HEALTH: score}, dimensions)
+    base, coverage = None if raw is None else nine(raw), nine(known)
+    dimensions = {name: None if value is None else nine(value) for name, value in inside.values.items()}
+    bases = {HEALTH: base, **_others(card, points, inside, seen)}
+    is_known = base is not None and coverage >= card.least_known
+    scores = {name: _rounded(card, name, value) for name, value in bases.items()}
+    band = _band(card, base if card.cut_raw else scores[HEALTH]) if is_known else GREY
+    rules = _fired(card, Known(seen.values, band, card.order, scores, dimensions))
+    ruled = {name: _limited(card, name, value, rules.values()) for name, value in bases.items()}
+    health = ruled.pop(HEALTH)
+    raw_score = _limited(card, HEALTH, base, rules.values(), rounded=False).score if card.cut_raw else None
+    if is_known:
+        band = card.within(_band(card, raw_score if card.cut_raw else health.score), health.at_most, health.at_least)
+    others = {name: one.score for name, one in ruled.items()}
+    after = Known(seen.values, band, card.order, {HEALTH: health.score, **others}, dimensions)
     return Assessment(
-        score=score,
+        score=health.score,
         band=band,
         coverage=coverage,
-        dimensions={name: None if value is None else nine(value) for name, value in dimensions.items()},
+        dimensions=dimensions,
         measures=judged,
-        drivers=_drivers(card, points),
+        drivers=() if raw is None else _drivers(card, points, inside.values, seen, raw),
         rules=tuple(rules),
-        signals=tuple(name for name, signal in card.signals.items() if truth(signal.when, ruled)),
-        at_most=at_most,
-        at_least=at_least,
+        signals=tuple(name for name, signal in card.signals.items() if truth(signal.when, after)),
+        at_most=health.at_most,
+        at_least=health.at_least,
+        scores=others,
+        raw=raw_score,
     )
 
 
-def _limited(card: Card, base: Decimal | None, rules: Iterable[Rule]) -> tuple[Decimal | None, str, str]:
-    """The score and the bands that the rules leave. Where two contradict, the most severe has the last word."""
-    at_most, at_least = [], []
-    floor, cap = Decimal(0), FULL
-    for rule in rules:
-        if isinstance(rule.at_most, Decimal):
-            cap = min(cap, rule.at_most)
-        elif rule.at_most:
-            at_most.append(rule.at_most)
-        if isinstance(rule.at_least, Decimal):
-            floor = max(floor, rule.at_least)
-        elif rule.at_least:
-            at_least.append(rule.at_least)
-    if cap < FULL:
-        at_most.append(card.band_of(cap))
-    if floor > 0:
-        at_least.append(card.band_of(floor))
-    score = None if base is None else min(max(base, floor), cap)
-    return score, card.worst(*at_most) if at_most else "", card.best(*at_least) if at_least else ""
+def _worth(card: Card, found: Mapping[str, Reading], seen: Known) -> tuple[dict[str, Judged], dict[str, Decimal]]:
+    """Every measure with its points; and the points, not rounded, of those that are known and may move something."""
+    judged: dict[str, Judged] = {}
+    points: dict[str, Decimal] = {}
+    for name, measure in card.by_name:
+        given = None if measure.points is None else _points(measure, found[name], seen)
+        if given is None:
+            judged[name] = Judged(found[name], None)
+            continue
+        judged[name] = Judged(found[name], nine(given))
+        if not measure.watch_only:
+            points[name] = given
+    return judged, points
 
 
-# -- as text ----------------------------------------------------------------------------------------------------------
+def _in_range(card: Card, number: Decimal) -> Decimal:
+    return min(max(number, card.lowest), card.highest)
 
 
-def _number(number: Decimal | None) -> str | None:
-    return None if number is None else plain(number)
+def _band(card: Card, score: Decimal | None) -> str:
+    return GREY if score is None else card.band_of(score)
 
 
-def _shown(assessment: Assessment) -> dict[str, Any]:
-    return {
-        "score": _number(assessment.score),
-        "band": assessment.band,
-        "coverage": _number(assessment.coverage),
-        "dimensions": {name: _number(value) for name, value in assessment.dimensions.items()},
-        "measures": {
-            name: {
-                "state": one.reading.state,
-                "value": _number(one.reading.value),
-                "current": _number(one.reading.current),
-                "normal": _number(one.reading.normal),
-                "day": one.reading.day,
-                "frozen": one.reading.frozen,
-                "points": _number(one.points),
-            }
-            for name, one in assessment.measures.items()
-        },
-        "drivers": [[one.measure, _number(one.points_lost)] for one in assessment.drivers],
-        "rules": list(assessment.rules),
-        "signals": list(assessment.signals),
-        "at_most": assessment.at_most,
-        "at_least": assessment.at_least,
-        **_override_shown(assessment),
-    }
+def _rounded(card: Card, name: str, number: Decimal | None) -> Decimal | None:
+    mix = card.score if name == HEALTH else card.scores[name]
+    return None if number is None else mix.rounded(number)
 
 
-def _override_shown(assessment: Assessment) -> dict[str, Any]:
-    """Nothing where there is no override, so that the text of all others is as short as it was."""
-    shown: dict[str, Any] = {}
-    if assessment.override is not None:
-        shown["override"] = _said(assessment.override)
-        shown["computed_score"] = _number(assessment.computed_score)
-        shown["computed_band"] = assessment.computed_band
-    if assessment.ended is not None:
-        shown["ended"] = _said(assessment.ended)
-    return shown
-
-
-def _said(override: Override) -> dict[str, Any]:
-    limit = override.limit
-    return {
-        "id": override.id,
-        "how": override.how,
-        "band": limit if isinstance(limit, str) else None,
-        "score": _number(limit) if isinstance(limit, Decimal) else None,
-        "author": override.author,
-        "reason": override.reason,
-        "since": override.since,
-        "until": override.until,
-    }
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-def _told(data: Mapping[str, Any]) -> Assessment:
-    return Assessment(
-        score=_decimal(data["score"]),
-        band=data["band"],
-        coverage=Decimal(data["coverage"]),
-        dimensions={name: _decimal(value) for name, value in data["dimensions"].items()},
-        measures={
-            name: Judged(
-                Reading(
-                    one["state"],
-                    _decimal(one["value"]),
-                    _decimal(one["current"]),
-                    _decimal(one["normal"]),
-                    one["day"],
-                    one["frozen"],
-                ),
-                _decimal(one["points"]),
-            )
-            for name, one in data["measures"].items()
-        },
-        drivers=tuple(Driver(name, Decimal(lost)) for name, lost in data["drivers"]),
-        rules=tuple(data["rules"]),
-        signals=tuple(data["signals"]),
-        at_most=data["at_most"],
-        at_least=data["at_least"],
-        override=_override(data.get("override")),
-        computed_score=_decimal(data.get("computed_score")),
-        computed_band=data.get("computed_band", ""),
-        ended=_override(data.get("ended")),
+def _bonus(card: Card, points: Mapping[str, Decimal]) -> Decimal:
+    """What the bonus measures add: all of it for full marks, nothing for the fewest points or what is not known."""
+    return sum(
+        (
+            most * (_in_range(card, points[name]) - card.lowest) / (card.highest - card.lowest)
+            for name, most in sorted(card.bonus.items())
+            if name in points
+        ),
+        _NONE,
     )
 
 
-def _override(data: Mapping[str, Any] | None) -> Override | None:
-    if data is None:
-        return None
-    limit: str | Decimal = data["band"] if data["band"] is not None else Decimal(data["score"])
-    return Override(data["id"], data["how"], limit, data["author"], data["reason"], data["since"], data["until"])
+def _others(card: Card, points: Mapping[str, Decimal], inside: Dimensions, seen: Known) -> dict[str, Decimal | None]:
+    """The scores beside health, before their rules, not rounded but to nine."""
+    found: dict[str, Decimal | None] = {}
+    for name, mix in sorted(card.scores.items()):
+        value, _ = mixed(card, mix, points, inside, seen)
+        found[name] = None if value is None else nine(_in_range(card, value))
+    return found
+
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _fired(card: Card, seen: Known) -> dict[str, Rule]:
+    """The rules that hold, in the order of the card; with `first_rule_only` the first of each score."""
+    fired: dict[str, Rule] = {}
+    for name, rule in card.rules.items():
+        if card.first_rule_only and any(rule.score == other.score for other in fired.values()):
+            continue
+        if truth(rule.when, seen):
+            fired[name] = rule
+    return fired
+
+
+def _limited(card: Card, name: str, base: Decimal | None, fired: Iterable[Rule], *, rounded: bool = True) -> _Ruled:
+    """One score and the bands that the rules leave it. Where two contradict, the most severe has the last word."""
+    rules = [rule for rule in fired if rule.score == name]
+    score = base
+    if score is not None:
+        score = nine(_in_range(card, score + sum((rule.add for rule in rules), _NONE))) if rules else score
+        score = _rounded(card, name, score) if rounded else score
+    if not rules:
+        return _Ruled(score)
+    fixed, floors, caps = ([one for rule in rules if (one := getattr(rule, how)) is not None] for how in _HOWS)
+    if score is not None:
+        score = min([one for one in fixed if isinstance(one, Decimal)], default=score)
+        score = max([score, *(one for one in floors if isinstance(one, Decimal))])
+        score = min([score, *(one for one in caps if isinstance(one, Decimal))])
+    if name != HEALTH:
+        return _Ruled(score)
+    at_most = card.worst(*bands) if (bands := _bands(card, caps)) else ""
+    at_least = card.best(*bands) if (bands := _bands(card, floors)) else ""
+    if fixed:
+        at_most = at_least = card.within(card.worst(*_bands(card, fixed)), at_most, at_least)
+    return _Ruled(score, at_most, at_least)
+
+
+_HOWS: Final = ("set", "at_least", "at_most")
+
+
+def _bands(card: Card, limits: Iterable[str | Decimal]) -> list[str]:
+    """The bands that limits hold to; a number holds to the band it lies in."""
+    return [card.band_of(limit) if isinstance(limit, Decimal) else limit for limit in limits]
+
+
+# -- what a measure costs ---------------------------------------------------------------------------------------------
+
+
+def _drivers(
+    card: Card, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None], seen: Known, raw: Decimal
+) -> tuple[Driver, ...]:
+    """What each measure costs the score before the rules, against its best."""
+    lost: dict[str, Decimal] = {}
+    if card.is_mean:
+        for name, share in _shares(card, points, dimensions, seen).items():
+            lost[name] = nine(share * (card.highest - points[name]))
+    else:
+        for name, best in card.full_marks.items():
+            if name in points and best > points[name]:
+                better = _before_range(card, {**points, name: best}, seen)
+                lost[name] = _NONE if better is None else nine(_in_range(card, better) - raw)
+    found = [Driver(name, cost) for name, cost in lost.items() if cost > 0]
+    return tuple(sorted(found, key=lambda one: (-one.points_lost, one.measure)))
+
+
+def _before_range(card: Card, points: Mapping[str, Decimal], seen: Known) -> Decimal | None:
+    value, _ = mixed(card, card.score, points, dimensions_of(card, points, seen), seen)
+    return None if value is None else value + _bonus(card, points)
+
+
+def _shares(
+    card: Card, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None], seen: Known
+) -> dict[str, Decimal]:
+    """How much of the score each known measure decides, where all is weighted means."""
+    found: dict[str, Decimal] = {}
+    mixes = [(card.score, _ALL)]
+    while mixes:
+        mix, share = mixes.pop()
+        measures, inner = shares_of(mix, seen).by_name
+        parts = [(name, weight) for name, weight in measures if name in points]
+        wholes = [(name, weight) for name, weight in inner if dimensions[name] is not None]
+        known = sum((weight for _, weight in (*parts, *wholes)), _NONE)
+        for name, weight in parts:
+            found[name] = share * weight / known
+        mixes += [(card.dimensions[name], share * weight / known) for name, weight in wholes]
+    return found
