@@ -94,8 +94,8 @@ def test_a_number_limits_the_score_and_so_the_band_and_a_band_leaves_the_number(
 ) -> None:
     found = applied(CARD, scored(score), said(how, limit))
 
-    assert (found.band, found.score) == came_to
-    assert (found.computed_band, found.computed_score) == (CARD.band_of(Decimal(score)), score)
+    assert (found.band, found.score) == (came_to[0], Decimal(came_to[1]))
+    assert (found.computed_band, found.computed_score) == (CARD.band_of(Decimal(score)), Decimal(score))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_signals_see_what_the_person_said() -> None:
 def test_a_band_that_the_card_no_longer_has_is_ignored_and_told() -> None:
     found = applied(CARD, scored(85), said("set", "purple"))
 
-    assert (found.band, found.score, found.computed_band) == ("green", 85, "")
+    assert (found.band, found.score, found.computed_band) == ("green", Decimal(85), "")
     assert override_in_words(found) == [
         "set to purple by Ann until 1970-02-28: new owner; this scorecard has no such band, so it changes nothing"
     ]
