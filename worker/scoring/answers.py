@@ -10,7 +10,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Any, Final
 
-from worker.facts import MILLION, Shape, kind_named
+from worker.facts import MILLION
 from worker.lib.rounding import CONTEXT, nine, plain
 from worker.scoring.asking import ATTRIBUTES, ENDS, Asked, period_of, window_of
 from worker.scoring.expressions import Value
@@ -162,29 +162,18 @@ def _days(text: str | None, today: int, *, until: bool) -> Told:
 
 
 def _number(read: Read, n: int, total: int) -> Decimal:
-    """What is taken of one period: how many, how much; of answers, which are levels and no amounts, their mean."""
-    if (read.what if read.what in ("count", "total") else read.of) == "count":
-        return Decimal(n)
-    return _units(total) / n if _are_answers(read.kinds) else _units(total)
-
-
-@lru_cache(maxsize=1024)
-def _are_answers(kinds: frozenset[str]) -> bool:
-    return all(kind_named(kind).shape is Shape.READING for kind in kinds)
+    """What is taken of one period: how many, or how much."""
+    of = read.of if read.what == "slope" else read.what
+    return Decimal(n) if of == "count" else _units(total)
 
 
 def _periods(read: Read, raw: Raw) -> list[tuple[int, Decimal]]:
     """(how many periods ago, its number) for each period of the window; without the empty ones where they say nothing."""
     given = {period: _number(read, n, total) for period, n, total in raw}
-    window = window_of(read)
-    if read.skip_empty or (_are_answers(read.kinds) and _takes_amounts(read)):
+    if read.skip_empty:
         return sorted(given.items())
-    periods = max(given, default=-1) + 1 if window.oldest is None else -(-window.days // read.per)
+    periods = -(-window_of(read).days // read.per)
     return [(period, given.get(period, Decimal(0))) for period in range(periods)]
-
-
-def _takes_amounts(read: Read) -> bool:
-    return (read.what if read.what in ("count", "total") else read.of) == "total"
 
 
 def _slope(read: Read, raw: Raw) -> Decimal | None:
