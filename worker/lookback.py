@@ -313,7 +313,7 @@ class _LookingBack:
             stayed=tuple(stayed), horizons=tally.horizons(card, left, paid_before),
             square=Square(red_left, len(red), len(left) - red_left, len(here) - len(red)),
             shares={band: words.percent(self._bands[band], seen) for band in tally.bands_of(card)},
-            average=round(seen / self._weeks),
+            mostly_grey=self._bands[GREY] * 2 >= seen > 0, average=round(seen / self._weeks),
             unseen={
                 name.replace("_", " "): words.percent(self._known[name], seen)
                 for name, one in card.measures.items()
@@ -371,7 +371,7 @@ def _does(play: rules.Play) -> str:
 
 def as_json(look: LookBack) -> dict[str, Any]:
     """All of it for a machine."""
-    return {**asdict(look), "bearing": list(words.bearing(look)), "warning": words.warning(look)}
+    return {**asdict(look), "bearing": list(words.bearing(look)), "warnings": words.warnings(look)}
 
 
 SHOWN: Final = 100
@@ -388,6 +388,6 @@ def as_page(look: LookBack) -> str:
         band=band_look, money=words.money, stood=words.stood, customers=words.customers, day=words.day
     )
     return environment.get_template("report_lookback.html").render(
-        look=look, bearing=words.bearing(look), warning=words.warning(look), most=SHOWN, grey=GREY,
+        look=look, bearing=words.bearing(look), warnings=words.warnings(look), most=SHOWN, grey=GREY,
         before=BEFORE,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.config import FILE, load, secret_fields, variable
+from worker.config import FILE, load, read, secret_fields, variable
 from worker.integration import Settings
 from worker.lib.clock import SystemClock, seconds
 from worker.lib.problems import Problem, Problems
@@ -28,6 +28,13 @@ time_zone = "UTC"
 # Connect a vendor by adding its section; the key itself goes into the environment, never into this file.
 # [integrations.keap]
 # key_env = "KEAP_KEY"
+"""
+
+_OF_KEYS = """\
+# Made of the keys in the environment, which stay there. Every setting with its default: keepwell config-example
+
+[workspace]
+name = {name}
 """
 
 
@@ -77,11 +84,12 @@ def from_environment(folder: Path, environ: Mapping[str, str]) -> list[str]:
         problems.append(Problem("environment", 0, "", "there is neither a config.toml nor a vendor's key", cure))
     if problems:
         raise Problems(problems)
+    named = json.dumps(folder.resolve().name or "Workspace", ensure_ascii=False)
+    text = "\n".join([_OF_KEYS.format(name=named), *sections])
+    read(text, "environment", folder, environ)  # raises before anything is made
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    named = json.dumps(folder.resolve().name or "Workspace", ensure_ascii=False)
-    head = f"# Made of the keys in the environment. Every setting with its default: keepwell config-example\n\n[workspace]\nname = {named}\n\n"
-    (folder / FILE).write_text(head + "\n".join(sections), "utf-8")
+    (folder / FILE).write_text(text, "utf-8")
     migrate(folder, environ)
     return [f"{folder} is a workspace in `watch` now: it reads and scores, and writes nothing anywhere."]
 

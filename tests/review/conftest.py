@@ -1,4 +1,4 @@
-"""A workspace over a store of either kind, 300 days after START."""
+"""A workspace over a store of either kind, or of SQLite alone, 300 days after START."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ from worker.workspace import Workspace, open_workspace
 
 @pytest.fixture
 def workspace(tmp_path: Path, store: Store, clock: VirtualClock) -> Workspace:
-    folder, environ = tmp_path / "acme", {"STRIPE_KEY": "rk_test_1"}
+    return _over(store, tmp_path / "acme", clock)
+
+
+@pytest.fixture
+def sqlite_workspace(tmp_path: Path, sqlite_store: Store, clock: VirtualClock) -> Workspace:
+    return _over(sqlite_store, tmp_path / "acme", clock)
+
+
+def _over(store: Store, folder: Path, clock: VirtualClock) -> Workspace:
+    environ = {"STRIPE_KEY": "rk_test_1"}
     setup.from_environment(folder, environ)
     clock.move_to(START + DAYS * DAY)
     made = open_workspace(folder, environ, clock)

@@ -44,7 +44,7 @@ def look(left: int) -> LookBack:
         business="Acme", card="Test", version="v", since="2025-01-01", until="2026-01-01", days=365, best="green",
         worst="red", left=tuple(_left(n, "green", "yellow", "red") for n in range(left)), left_otherwise={}, stayed=(),
         horizons=tuple(Horizon(days, counts, 0, {}) for days in (90, 60, 30)),
-        square=Square(left, 24, 0, 166), shares={"red": "7%"}, average=180, unseen={}, paid_left={}, paid_stayed={},
+        square=Square(left, 24, 0, 166), shares={"red": "7%", "grey": "2%"}, mostly_grey=False, average=180, unseen={}, paid_left={}, paid_stayed={},
     )  # fmt: skip
 
 
@@ -59,16 +59,28 @@ def test_ten_who_left_are_told_with_what_so_few_can_bear() -> None:
         "Of 34 who were ever red, 10 left by choice and 24 stayed: 29% left, against 0% of the 166 who never were. "
         "With 10 of 34 the true share lies between 17% and 46%."
     )
-    assert words.warning(look(10)) == ""
+    assert words.warnings(look(10)) == []
 
 
 def test_fewer_than_ten_are_too_few_to_tell_a_good_card_from_luck() -> None:
-    assert words.warning(look(9)).startswith("Only 9 left by choice: too few to tell a good card from luck.")
+    [few] = words.warnings(look(9))
+    assert few.startswith("Only 9 left by choice: too few to tell a good card from luck.")
+
+
+def test_a_card_that_knows_too_little_says_so_before_all_else() -> None:
+    grey = replace(look(10), mostly_grey=True, shares={"grey": "92%"}, unseen={"active days": "0%", "last nps": "3%"})
+
+    [warning] = words.warnings(grey)
+    assert warning.startswith(
+        "On 92% of the days this card knew too little to give a colour. It asks for active days, last nps. "
+    )
 
 
 def test_where_nobody_left_nothing_is_claimed() -> None:
     nobody = replace(look(0), square=Square(0, 0, 0, 200))
 
-    assert words.warning(nobody) == "Nobody left by choice in this time, so there is nothing to hold the card against."
+    assert words.warnings(nobody) == [
+        "Nobody left by choice in this time, so there is nothing to hold the card against."
+    ]
     [base] = words.bearing(nobody)
     assert base.startswith("0 of 200 customers left by choice in 365 days: 0%, or 0% of the customers a month.")

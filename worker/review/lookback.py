@@ -155,6 +155,8 @@ class LookBack:
     square: Square
     shares: dict[str, str]
     """band -> how much of everybody, on the average of the days that were looked at: `7%`."""
+    mostly_grey: bool
+    """On half of the days or more too little was known to give a colour."""
     average: int
     """Customers on an average day."""
     unseen: dict[str, str]

@@ -107,13 +107,22 @@ def bearing(look: LookBack) -> tuple[str, ...]:
     return tuple(said)
 
 
-def warning(look: LookBack) -> str:
-    """What to say where there is too little to judge by; "" otherwise."""
+def warnings(look: LookBack) -> list[str]:
+    """What must be known before any of it is believed: too few who left, too little that was known."""
+    found = []
     if not look.left:
-        return "Nobody left by choice in this time, so there is nothing to hold the card against."
-    if len(look.left) < FEW:
-        return f"Only {len(look.left)} left by choice: too few to tell a good card from luck. Read the stories, not the shares."
-    return ""
+        found.append("Nobody left by choice in this time, so there is nothing to hold the card against.")
+    elif len(look.left) < FEW:
+        found.append(
+            f"Only {len(look.left)} left by choice: too few to tell a good card from luck. Read the stories, not the shares."
+        )
+    if look.mostly_grey:
+        asked = f" It asks for {', '.join(look.unseen)}." if look.unseen else ""
+        found.append(
+            f"On {look.shares[GREY]} of the days this card knew too little to give a colour.{asked} "
+            "Bring in what it asks for, by the API or from a file, or take a card that asks for less."
+        )
+    return found
 
 
 def _were(count: int) -> str:
@@ -148,8 +157,7 @@ def headline(look: LookBack) -> list[str]:
     if look.left_otherwise:
         others = ", ".join(f"{count} {how}" for how, count in look.left_otherwise.items())
         lines.append(f"Left otherwise, and counted apart: {others}.")
-    warned = warning(look)
-    return [*lines, *([f"  LOOK  {warned}"] if warned else []), ""]
+    return [*lines, *(f"  LOOK  {one}" for one in warnings(look)), ""]
 
 
 HEADERS: Final = ("left by choice", "on", "90 days before", "60 days", "30 days", "at the end", "paid in 90 days")
