@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache
 from typing import Any, Final, Literal
 
 from lark import ParseTree, Token, Transformer, v_args
 
-from worker.facts import FAMILIES, KINDS, Shape, kind_named
+from worker.facts import FAMILIES, Shape, kind_named
 from worker.lib.rounding import plain
 from worker.scoring.card import Hold
 from worker.scoring.expressions import (
@@ -33,7 +32,7 @@ from worker.scoring.expressions import (
 )
 from worker.scoring.points import Colour, Number, Sliding, Step, StepKind, Worth
 from worker.scoring.reads import EVER, Calendar, Fade, Portfolio, Rank, Read, RollUp, Selection, Stretch, What, Window
-from worker.scoring.stumbles import PhraseError
+from worker.scoring.wording import PhraseError, kind_words, normal
 
 UNITS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
 """Days; a month is 30 of them and a year 365, so that a measure does not jump with the calendar."""
@@ -59,41 +58,9 @@ class _Kind:
     selections: tuple[Selection, ...]
 
 
-@cache
-def kind_words() -> dict[str, tuple[str, ...]]:
-    """What kinds and families are called in sentences, with the kinds that each means."""
-    words = {word: (kind.name,) for kind in KINDS.values() for word in (kind.singular, kind.plural)}
-    return words | {word: one.kinds for one in FAMILIES for word in (one.singular, one.plural)}
-
-
 def meaning(tree: ParseTree, text: str) -> Any:
     """The value of a sentence's tree; `text` is the sentence as it was written. Raises VisitError around a PhraseError."""
     return _Meanings(text).transform(tree)
-
-
-def normal(text: str) -> str:
-    """A sentence in its plainest writing: small letters outside quotes, single spaces, texts in double quotes."""
-    parts = re.split(_QUOTED, lowered(text))
-    return " ".join(
-        "".join(f'"{part[1:-1]}"' if _is_quoted(part) else re.sub(r"\s+", " ", part) for part in parts).split()
-    )
-
-
-def lowered(text: str) -> str:
-    """Small letters outside quotes; every character keeps its place."""
-    parts = re.split(_QUOTED, text)
-    return "".join(part if _is_quoted(part) else "".join(map(_small, part)) for part in parts)
-
-
-_QUOTED: Final = re.compile(r"""("[^"]*"|(?<!\w)'[^']*')""")
-
-
-def _is_quoted(part: str) -> bool:
-    return len(part) > 1 and part[0] in "\"'" and part[0] == part[-1]
-
-
-def _small(letter: str) -> str:
-    return letter.lower() if len(letter.lower()) == 1 else letter
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------
@@ -160,6 +127,9 @@ class _Reads(Transformer[Token, Any]):
     # words and kinds
 
     def word(self, token: Token) -> str:
+        return self.as_written(token) if token.type == "TEXT" else str(token)
+
+    def as_written(self, token: Token) -> str:
         written = self._text[token.start_pos : token.end_pos]
         return written[1:-1] if token.type == "TEXT" else written
 
@@ -363,7 +333,7 @@ class _Reads(Transformer[Token, Any]):
     # against
 
     def same_time(self) -> Callable[[Read], Read]:
-        return _a_year_before
+        return a_year_before
 
     def same_stretch(self, unit: Token) -> Callable[[Read], Read]:
         stretch = self.same_last_year(unit)
@@ -388,7 +358,7 @@ def _windowed(read: Read) -> None:
         raise PhraseError(f"this calendar {read.window.unit} is not over yet, last year's is", cure)
 
 
-def _a_year_before(read: Read) -> Read:
+def a_year_before(read: Read) -> Read:
     """The same stretch 364 days earlier, so that weekdays meet their like."""
     _windowed(read)
     if isinstance(read.window, Calendar):
@@ -403,7 +373,7 @@ def _that_stretch(read: Read, stretch: Calendar) -> Read:
         if read.window.unit != stretch.unit:
             cure = f"“the same {read.window.unit} last year”, or “the same time last year”"
             raise PhraseError(f"a {read.window.unit} is read, so a {stretch.unit} is no normal for it", cure)
-        return _a_year_before(read)
+        return a_year_before(read)
     if read.per and (read.spread != "average" or read.skip_empty or read.what == "slope"):
         cure = "“the same time last year” keeps whole periods"
         raise PhraseError(f"a calendar {stretch.unit} is not a whole number of periods", cure)

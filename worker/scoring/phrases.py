@@ -16,10 +16,11 @@ from lark.exceptions import VisitError
 
 from worker.scoring.card import Hold
 from worker.scoring.expressions import Expression, Name
-from worker.scoring.meanings import Edge, kind_words, lowered, meaning, required_condition
+from worker.scoring.meanings import Edge, meaning, required_condition
 from worker.scoring.points import Sliding, Step
 from worker.scoring.reads import Portfolio, Rank, Read, RollUp, Source
-from worker.scoring.stumbles import PhraseError, not_understood
+from worker.scoring.stumbles import not_understood
+from worker.scoring.wording import PhraseError, kind_words, lowered
 
 __all__ = [
     "Edge", "PhraseError", "against", "choice", "condition", "edge", "extent", "formula", "hold", "lowered", "may_name",
@@ -135,9 +136,23 @@ def may_name(name: str) -> bool:
 
 def _parse(start: str, text: str) -> Any:
     try:
-        return meaning(parser().parse(lowered(text), start=start), text)
+        return _understood(start, text)
     except UnexpectedInput as error:
-        raise not_understood(parser(), start, text, error) from None
+        raise not_understood(parser(), start, text, error, lambda other: _is_understood(start, other)) from None
+
+
+def _is_understood(start: str, text: str) -> bool:
+    try:
+        _understood(start, text)
+    except (UnexpectedInput, PhraseError):
+        return False
+    return True
+
+
+def _understood(start: str, text: str) -> Any:
+    tree = parser().parse(lowered(text), start=start)
+    try:
+        return meaning(tree, text)
     except VisitError as error:
         if isinstance(error.orig_exc, PhraseError):
             raise error.orig_exc from None

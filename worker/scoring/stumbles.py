@@ -1,24 +1,111 @@
-"""Sentences that are not understood: how far they were, and what to write instead."""
+"""Sentences that are not understood: how far they were, and what to write instead.
+
+What people write first is known (`rewrites.py`); where the sentence is understood once it is put in our words, the
+cure is that whole sentence. Otherwise it is what could come next.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import Final
+
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from worker.lib.shape import spell
+from worker.scoring.rewrites import Rewrite, rewrites
+from worker.scoring.wording import PhraseError, kind_words, normal
 
-class PhraseError(ValueError):
-    """A sentence that is not understood."""
+_SHOWN: Final = {
+    "KIND": "a kind of fact (`keepwell facts` lists them)",
+    "TEXT": "a text in quotes",
+    "WORD": "a word, or a text in quotes",
+    "UNIT": "days, weeks, months or years",
+    "UNITS": "children or people",
+    "CALENDAR": "week, month, quarter or year",
+    "PERIOD": "day, week or month",
+    "MIDDLE": "average or median",
+    "WHOLE": "a whole number",
+    "NUMBER": "a number",
+    "PERCENT": "%",
+    "NAME": "the name of a measure",
+    "SIGN": "one of >= <= > < = !=",
+    "REACH": "or worse, or better",
+    "DAYS": "days",
+    "POINT": "points",
+    "OUTSIDE": ", outside leave out",
+    "FILE": "the file of a card: starter.toml",
+    "SPREAD": "average, median, lowest or highest",
+    "KIND_PER": "a kind of fact “per week”",
+    "FUNCTION": "min(…), max(…), abs(…), round(…), if(…)",
+    "PLUS": "+",
+    "MINUS": "-",
+    "TIMES": "* or /",
+    "UP": "“up”",
+    "_OR_KIND": "“or” and another kind",
+    "_OR_LABEL": "“or” and another label",
+    "_OR_OPTION": "“or” and another text",
+    "_NOT_LABELLED": "“not labelled”",
+    "_IN_UNITS": "“in days”",
+    "_FADES": "“, halving every 30 days”, “, losing 10% per week”",
+    "LPAR": "(",
+    "RPAR": ")",
+    "COMMA": "a comma",
+    "$END": "the end",
+    "_DAYS": "“days with …”, “days since …”",
+    "_WEEKS": "“weeks with …”",
+    "_MONTHS": "“months with …”",
+    "_NUMBER": "“number of …”",
+    "_TOTAL": "“total …”",
+    "_LATEST": "“latest …”",
+    "_FIRST": "“first …”",
+    "_LABEL": "“label of the latest …”",
+    "_SLOPE": "“slope of …”",
+    "_ATTRIBUTE": "“attribute …”",
+}
 
-    def __init__(self, message: str, cure: str = "", understood: str = "") -> None:
-        """`understood` is the part before the trouble."""
-        super().__init__(message)
-        self.message, self.cure, self.understood = message, cure, understood
+_OPERANDS: Final = frozenset(
+    {
+        "NAME", "NUMBER", "TEXT", "LPAR", "MINUS", "FUNCTION", "SCORE", "AGE", "DIMENSION", "BAND", "NOT", "SPREAD",
+        "KIND_PER", "_DAYS", "_WEEKS", "_MONTHS", "_NUMBER", "_TOTAL", "_LATEST", "_FIRST", "_LABEL", "_SLOPE",
+        "_ATTRIBUTE",
+    }
+)  # fmt: skip
+"""What an expression may begin with, told as one."""
+
+_OPERAND: Final = "a measure, a number, “attribute …”, “age”, “score”, “band is …”, or a sentence like “number of … now”"
+
+_ARITHMETIC: Final = frozenset({"PLUS", "MINUS", "TIMES"})
 
 
-def not_understood(parser: Lark, start: str, text: str, error: UnexpectedInput) -> PhraseError:
-    """Say how far the sentence was understood, and what could come next."""
+def not_understood(
+    parser: Lark, start: str, text: str, error: UnexpectedInput, is_understood: Callable[[str], bool]
+) -> PhraseError:
+    """Say how far the sentence was understood, and what to write; `is_understood` tries another sentence."""
     place, expected = _stumble(text, error)
     understood, rest = " ".join(text[:place].split()), " ".join(text[place:].split())
-    return PhraseError(f"“{rest}” is not understood after “{understood}”", str(expected), understood)
+    if place and understood and text[place - 1].isalnum() and rest[:1].isalnum():  # inside a word: give it back whole
+        understood, _, begun = understood.rpartition(" ")
+        rest = begun + rest
+    message = f"“{rest}” is not understood" if rest else "the sentence breaks off"
+    if understood:
+        message += f" after “{understood}”"
+    ours = _in_our_words(rewrites(start), text, is_understood)
+    cure = f"write “{ours}”" if ours else _cure(parser, rest, expected)
+    return PhraseError(message, cure, understood)
+
+
+def _in_our_words(known: Iterable[Rewrite], text: str, is_understood: Callable[[str], bool]) -> str:
+    """The sentence as we would write it, "" where no rewriting makes it understood."""
+    said = normal(text)
+    each = [(rewrite, rewrite(said)) for rewrite in known]
+    fitting = [rewrite for rewrite, changed in each if changed != said]
+    for rewrite in fitting:
+        if is_understood(rewrite(said)):
+            return rewrite(said)
+    together = accumulate(known, lambda sentence, rewrite: rewrite(sentence), initial=said)
+    return next((sentence for sentence in together if sentence != said and is_understood(sentence)), "")
 
 
 def _stumble(text: str, error: UnexpectedInput) -> tuple[int, set[str]]:
@@ -27,3 +114,39 @@ def _stumble(text: str, error: UnexpectedInput) -> tuple[int, set[str]]:
         return (len(text) if at_end else error.token.start_pos or 0), set(error.accepts or error.expected)
     assert isinstance(error, UnexpectedCharacters)
     return error.pos_in_stream or 0, set(error.allowed or ())
+
+
+def _cure(parser: Lark, rest: str, expected: set[str]) -> str:
+    if "KIND" in expected and rest and not _kind_begins(rest):
+        guess = re.split(r"\s(?:in|now|per|from|ever|this|labelled|not|of)\b|\s*[<>=!(),]", rest)[0]
+        if guess:
+            return f"{guess!r} is no kind of fact; {_nearest_kind(guess)}"
+    if rest[:1] in "=<>" and rest and expected & {"NUMBER", "SIGN"} and "WORD" not in expected:
+        return f"write {_SHOWN['SIGN']}"
+    return "what can come next: " + ", ".join(sorted(_shown(parser, expected)))
+
+
+def _kind_begins(rest: str) -> bool:
+    return any(rest == word or rest.startswith(f"{word} ") for word in kind_words())
+
+
+def _nearest_kind(guess: str) -> str:
+    known = sorted(kind_words())
+    begins = [word for word in known if word.startswith(guess)]
+    if begins:
+        return f"did you mean {begins[0]!r}?"
+    stem = guess.removesuffix("s")
+    near = [word for word in known if stem and re.search(rf"\b{re.escape(stem)}s?\b", word)]
+    if near:
+        return "did you mean one of: " + ", ".join(near) + "?"
+    cure = spell(guess, known)
+    return cure if cure.startswith("did") else "`keepwell facts` lists them"
+
+
+def _shown(parser: Lark, expected: set[str]) -> set[str]:
+    if {"NAME", "LPAR"} <= expected:
+        return {_OPERAND} | _shown(parser, expected - _OPERANDS)
+    if expected >= _ARITHMETIC and len(expected) > len(_ARITHMETIC):
+        return {"+ - * /"} | _shown(parser, expected - _ARITHMETIC)
+    patterns = {one.name: one.pattern.value for one in parser.terminals}
+    return {_SHOWN.get(name) or f"“{patterns.get(name, name)}”" for name in expected}

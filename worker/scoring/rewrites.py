@@ -1,0 +1,267 @@
+"""What people write first, and our one spelling of it: for the cures of sentences that are not understood.
+
+A rewriting changes no meaning. It is only ever suggested where the sentence is understood after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+from worker.facts import KINDS, Shape
+from worker.scoring.wording import kind_words
+
+Rewrite = Callable[[str], str]
+
+_NUMBERS: Final = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+_UNIT: Final = r"(?:days?|weeks?|months?|quarters?|years?)"
+
+_LABEL: Final = r"""(?:"[^"]*"|[^\W\d]\w*(?:-\w+)*)"""
+
+_LABELLED: Final = rf"(?: (?:not )?labelled {_LABEL}(?: or {_LABEL})*)?"
+
+_ANYWHERE: Final = (
+    (r"[“”]", '"'),
+    (r"[‘’]", "'"),
+    (r"≥", ">="),
+    (r"≤", "<="),
+    (r"≠", "!="),
+    (r"→|=>(?= ?\d)", "->"),
+    (r"(\d) ?(?:percent|per cent)\b", r"\1%"),
+    (r"\.$", ""),
+)
+
+_WINDOWS: Final = (
+    (r"\b(?:in |over |during |within |for |on )?(?:the )?(?:last|past|previous|trailing) (\d+) ?(\w+)", r"in the last \1 \2"),
+    (r"\b(?:in|over|during|within|for) (?:the )?(?:last|past) (day|week|month|year)\b", r"in the last \1"),
+    (r"\b(?:in |during )?(?:the )?(?:last|past|previous) calendar (\w+)", r"in the previous calendar \1"),
+    (r"(?<!in )(?:the )?(?<!same )(?:last|past) (day|week|month)\b", r"in the last \1"),
+    (r"\b(?:in |during )?(?:this|the current) (week|month|quarter|year)\b", r"this calendar \1"),
+    (rf"\b(?:from|between) (\d+) {_UNIT}(?: ago)? (?:to|and|until) (\d+) (\w+) ago", r"from \1 to \2 \3 ago"),
+    (r"\b(?:from|between) (\d+) (?:and|until|-) (\d+) (\w+) ago", r"from \1 to \2 \3 ago"),
+    (r"\b(?:of all time|since ever|so far|all time|since the beginning|at any time)\b", "ever"),
+    (r"\b(?:at the moment|right now|currently|at present|today)\b", "now"),
+    (r"\b(?:each|every|a|by|/) (day|week|month)\b", r"per \1"),
+    (r" ?/ ?(day|week|month)\b", r" per \1"),
+    (r"\b(?:skipping|ignoring|excluding|leaving out) (?:the )?empty\b", "without empty"),
+    (r",? (?:with )?(?:a )?half-life (?:of )?(\d+ \w+)", r", halving every \1"),
+    (r"(?<!,) (halving every|losing)\b", r", \1"),
+    (r"\b(?:in )?(?:the )?same (month|quarter) (?:of |in )?(?:the )?(?:last|previous) year\b", r"in the same \1 last year"),
+    (r"\b(?:in )?last year'?s same (month|quarter)\b", r"in the same \1 last year"),
+    (r"\b(?:in )?(?:the )?same (month|quarter) (?:a|one|1) year (?:ago|earlier|before)\b", r"in the same \1 last year"),
+)
+
+_LABELS: Final = (
+    (r"\blabeled\b", "labelled"),
+    (r"\blabelled (?:as|with|by)\b", "labelled"),
+    (r"\b(?:with|having|of) (?:the )?(?:label|type|priority)\b", "labelled"),
+    (r"\b(?:where|whose) (?:the )?(?:label|type|priority) (?:is|=) (not )?", r"\1labelled "),
+    (r"\b(?:tagged|marked)(?: as| with)?\b", "labelled"),
+    (r"\b(?:except|excluding|ignoring|but not|other than|without|apart from)(?: those)? (?:labelled )?", "not labelled "),
+    (r"\bnot labelled (?:as|with)\b", "not labelled"),
+)
+
+_READS: Final = (
+    (r"^(?:the|a|an) ", ""),
+    (r"\b(?:the )?(?:total number|count|amount) of\b|\bhow many\b|\bhow often\b|\bcount\b|# ?of\b", "number of"),
+    (r"\b(?:the )?sum(?: of)?\b|\btotal (?:amount |sum )?of\b", "total"),
+    (r"\b(?:the )?(?:mean|avg)(?: of)?\b|\baverage of\b", "average"),
+    (r"\b(?:min|minimum|smallest|worst)(?: of)?\b(?! ?\()", "lowest"),
+    (r"\b(?:max|maximum|largest|biggest|best)(?: of)?\b(?! ?\()", "highest"),
+    (r"\b(?:most recent|newest|current)\b", "latest"),
+    (r"^last (?!\d|day|week|month|year)", "latest "),
+    (r"\b(?:earliest|oldest|very first)\b", "first"),
+    (r"\b(?:number of )?(?:distinct |unique |different |active )?(day|week|month)s (?:of|with any|with a|with|on which there (?:was|were))\b", r"\1s with"),
+    (r"\b(?:days|time) since (?:the )?(?:last |latest |most recent )?(?!the |attribute )", "days since the last "),
+    (r"\b(?:distinct|unique)\b", "different"),
+    (r"\b(?:trend|growth|change) of\b|\bslope in\b", "slope of"),
+    (r"^(?:customer )?(?:age|tenure)(?: of (?:the )?customer)?$", "age in days"),
+    (r"\b(?:the )?(?:property|field|custom field|customer's)\b", "attribute"),
+    (r"\bz ?score\b", "z-score"),
+    (r"\bpercentile rank of\b", "percentile of"),
+)  # fmt: skip
+
+_CONDITIONS: Final = (
+    (r"^(?:if|when|where|only if|whenever) ", ""),
+    (r"^unless (.+)$", r"not (\1)"),
+    (r"\bif (.+?),? then (.+?),? else (.+)$", r"if(\1, \2, \3)"),
+    (r"\.and\b|&&?", " and "),
+    (r"\|\|?", " or "),
+    (r"\b(?:but|as well as)\b", "and"),
+    (r"==+", "="),
+    (r"<>|=/=", "!="),
+    (r"=<", "<="),
+    (r"=>", ">="),
+    (r"!(?!=)", "not "),
+    (r"×", "*"),
+    (r"÷", "/"),
+    (r"(\d),(\d)", r"\1.\2"),
+    (r"\bisn't\b|\bis no\b|\bare not\b|\bis not equal to\b", "is not"),
+    (r"\b(?:colour|color|band|status) (?:is|=|are) (?:at least|>=)? ?(\w+) or (?:above|up|higher|better)\b", r"band is \1 or better"),
+    (r"\b(?:colour|color|band|status) (?:is|=|are) (\w+) or (?:below|lower|worse)\b", r"band is \1 or worse"),
+    (r"\b(?:colour|color|band|status) (?:is )?(?:at least|>=) (\w+)\b", r"band is \1 or better"),
+    (r"\b(?:colour|color|band|status) (?:is )?(?:at most|<=) (\w+)\b", r"band is \1 or worse"),
+    (r"\b(?:colour|color|band|status) !=", "band is not"),
+    (r"\b(?:colour|color|band|status) =", "band is"),
+    (r"\b(?:colour|color|status) is\b", "band is"),
+    (r"\b(?:is |are |was )?(?:null|none|unknown|not known|empty|blank|not set|not given|not there|never given|never seen|never|n/a)$", "is missing"),
+    (r"\b(?:is|are|has) (?:null|none|unknown|not known|empty|blank|not set|not given|no value)\b", "is missing"),
+    (r"\b(?:has no value|does not exist|doesn't exist|missing)\b(?<!is missing)(?<!not missing)", "is missing"),
+    (r"\b(?:is known|is set|is given|is present|is there|has a value|exists)\b", "is not missing"),
+    (r"(\w+) (?:is )?between (\S+) and (\S+)", r"\1 >= \2 and \1 <= \3"),
+    (r"\b(?:is )?(?:=|>=)? ?(\d[\d.]*%?) (?:or|and) (?:more|up|higher|above|over|greater)\b", r">= \1"),
+    (r"\b(?:is )?(?:=|<=)? ?(\d[\d.]*%?) (?:or|and) (?:less|fewer|lower|below|under|smaller)\b", r"<= \1"),
+    (r"\b(?:is |are )?(?:at least|no less than|not less than|not below|not under|a minimum of)\b", ">="),
+    (r"\b(?:is |are )?(?:at most|no more than|not more than|not above|not over|up to|a maximum of)\b", "<="),
+    (r"\b(?:is |are )?(?:more|greater|higher|larger|bigger|older|longer) than or equal(?: to)?\b", ">="),
+    (r"\b(?:is |are )?(?:less|lower|fewer|smaller|younger) than or equal(?: to)?\b", "<="),
+    (r"\b(?:is |are )?(?:(?:more|greater|higher|larger|bigger|older|longer) than|above|over)\b|\bexceeds\b", ">"),
+    (r"\b(?:is |are )?(?:(?:less|lower|fewer|smaller|younger|newer|shorter) than|below|under)\b", "<"),
+    (r"\b(?:is |are )?equal to\b|\bequals\b", "="),
+    (r"\bdoes not equal\b|\bdiffers from\b|\bis different from\b", "!="),
+    (r"\b(?:is )?(?:one of|any of|either) ?\(?(.+?)\)?(?= and |$)", lambda found: "is " + re.sub(r", ?(?:or )?", " or ", found[1])),
+    (r"\bare\b", "is"),
+    (r"\b(?:the )?(?:health score|overall score|total score)\b|\bthe score\b", "score"),
+    (r"^(?:(?:is )?(?:in|within|during) (?:the |their |its )?)?first (\d+ )?(\w+)$", r"age < \g<1>\2"),
+    (r"\bage < (day|week|month|year)$", r"age < 1 \1"),
+    (r"^(?:the )?(?:customer |account )?(?:is )?(>|<|>=|<=) (\d+ (?:days?|weeks?|months?|years?))(?: old)?$", r"age \1 \2"),
+    (r"\b(?:customer|account) age\b|\btenure\b|\bage of (?:the )?(?:customer|account)\b", "age"),
+    (r"(\d+ (?:days?|weeks?|months?|years?)) old\b", r"\1"),
+    (r"\baverage ?\(([^,()]+), ([^,()]+)\)", r"(\1 + \2) / 2"),
+)  # fmt: skip
+
+_STEPS: Final = (
+    (r"^(?:if )?(?:the )?(?:value )?(?:is )?", ""),
+    (r"^(.+?) ?(?:=>|:|→|—>|-->|=(?=[^=]*$)|(?<!-)>(?=[^>]*$)(?<!^>)) ?(-?\w[\w ]*)$", r"\1 -> \2"),
+    (r"^(?:<=|=<|no more than|at most|not more than|maximum|max) ?", "up to "),
+    (r"^(?:<|less than|lower than|fewer than|under|smaller than) ?", "below "),
+    (r"^(?:>=|=>|at least|minimum|min|from) ?(-?[\d.]+%?) ?->", r"\1 and up ->"),
+    (r"^(?:>|more than|greater than|higher than|over) ?", "above "),
+    (r"^(?:==?|exactly|equals|equal to|just|only) ?", ""),
+    (r"^(-?[\d.]+%?) ?(?:\+|or more|or above|or higher|and more|and above|and higher|or up|upwards?) ?->", r"\1 and up ->"),
+    (r"^(-?[\d.]+%?) ?(?:or less|or fewer|or below|or lower|and less|and fewer|and below|and lower|and under) ?->", r"up to \1 ->"),
+    (r"^(?:between |from )?(-?[\d.]+%?) ?(?:-|–|\.\.|to|and|until|up to) ?(-?[\d.]+%?) ?->", r"from \1 to \2 ->"),
+    (r"^(?:else|other|others|default|the rest|rest|anything else|everything else|all else|any other|all others|the others|any) ?->", "otherwise ->"),
+    (r"-> ?(-?[\d.]+) ?(?:points?|pts|%)$", r"-> \1"),
+    (r"-> ?(?:skip|ignore|ignored|none|nothing|null|n/a|no points|no opinion|left out|leave it out|not counted|missing|out)$", "-> leave out"),
+    (r"(\d) days?\b", r"\1"),
+    (r", ?(?=[a-z\"])", " or "),
+)  # fmt: skip
+
+_SLIDES: Final = (
+    (r" ?(?:=>|→|=|:|(?<!-)>) ?", " -> "),
+    (r" ?(?:;| and | to |\|) ?(?=-?[\d.]+%? ?->)", ", "),
+    (r"^from ", ""),
+    (r"(-> -?[\d.]+) ?(?:points?|pts|%)", r"\1"),
+    (r"(?<=\d)(?: days?)(?= ->)", ""),
+    (r",? (?:outside|otherwise|else) ?(?:->)? ?(?:leave (?:it )?out|left out|nothing|none)$", ", outside leave out"),
+)
+
+_EDGES: Final = (
+    (r"^(?:>=|at least|from|starts at|begins at|minimum) ?(\d[\d.]*)$", r"\1 and up"),
+    (r"^(\d[\d.]*) ?(?:\+|or more|or above|or higher|or up|and above|and more|and higher|upwards?)$", r"\1 and up"),
+    (r"^(?:from )?(\d[\d.]*) ?(?:-|–|to|up to) ?\d[\d.]*$", r"\1 and up"),
+    (r"^(?:>|more than|over|higher than|greater than) ?(\d[\d.]*)$", r"above \1"),
+    (r"^(?:<|less than|under|lower than) ?(\d[\d.]*)$", r"below \1"),
+    (r"^(\d[\d.]*)$", r"\1 and up"),
+)
+
+_HOLDS: Final = (
+    (r"^(?:immediately|instantly|now|right away|always|never wait|0 days)$", "at once"),
+    (r"^(?:after )?(\d+) days?$", r"for \1 days"),
+    (r"^(\d[\d.]*) points?$", r"\1 points past the line"),
+    (r"^(\d[\d.]*) points? (?:for|and) (\d+) days?$", r"\1 points past the line for \2 days"),
+    (r"^(\d[\d.]*) points? (?:over|beyond|above|below|across) (?:the )?(?:line|edge)", r"\1 points past the line"),
+    (r"(\d+) weeks?", lambda found: f"{7 * int(found[1])} days"),
+)
+
+_SPANS: Final = (
+    (r"^(\d+)$", r"\1 days"),
+    (r"^(?:a|the|their|its|the first|their first|first)? ?(day|week|month|year)$", r"1 \1"),
+    (r"^(?:(?:the |their )?first|in the first|within) (\d+ \w+)$", r"\1"),
+    (r"^(\d+) ?d$", r"\1 days"),
+)
+
+_SHARES: Final = (
+    (r"^0?\.(\d\d?)$", lambda found: f"{int(found[1].ljust(2, '0'))}%"),
+    (r"^(\d+)$", r"\1%"),
+    (r"^(?:at least|less than|below|>=?|<=?) ?", ""),
+)
+
+_EXTENTS: Final = ((r"^(?:from )?(-?\d[\d.]*) ?(?:-|–|\.\.|until|and|up to) ?(-?\d[\d.]*)$", r"\1 to \2"),)
+
+_CHOICES: Final = (
+    (r"\.toml:? (?:if|for|where|only if)(?: customers)?(?: with)? ", ".toml when "),
+    (r"^(?:otherwise|else|default):? (\S+\.toml)$", r"\1 otherwise"),
+    (r"^(?:when|if) (.+?),?(?: then)?(?: use)?:? (\S+\.toml)$", r"\2 when \1"),
+    (r"\.toml (?:else|default|for (?:all|everybody|everyone)(?: else)?|for the rest)$", ".toml otherwise"),
+    (r"^(\S+\.toml)$", r"\1 otherwise"),
+)
+
+_AGAINST: Final = (
+    (r"^(?:the )?(?:in )?(?:the )?same (month|quarter) last year$", r"the same \1 last year"),
+    (r"^(?:in )?the same (month|quarter) last year$", r"the same \1 last year"),
+    (r"^(?:the )?(?:same )?(?:time|period|stretch|days|weeks)? ?(?:of |from |in )?(?:the )?(?:last year|a year ago|one year ago|previous year|year over year|yoy)$", "the same time last year"),
+    (r"^(?:the )?(average|median) (?:of|over|across) (?:the portfolio|all customers|everyone|everybody|all)$", r"the portfolio's \1"),
+    (r"^(?:the )?(?:portfolio|overall|company) (average|median)$", r"the portfolio's \1"),
+    (r"^all customers'? (average|median)$", r"the portfolio's \1"),
+)  # fmt: skip
+
+
+def _numbers_as_digits() -> list[tuple[str, str]]:
+    return [(rf"\b{word}\b", str(number)) for number, word in enumerate(_NUMBERS)]
+
+
+@cache
+def _about_kinds() -> list[tuple[str, str]]:
+    """Rewritings that need the vocabulary: `admin logins`, `open critical tickets`, an open thing without “now”."""
+    kinds = "|".join(sorted(map(re.escape, kind_words()), key=len, reverse=True))
+    opened = [word for kind in KINDS.values() if kind.shape is Shape.OPEN for word in (kind.singular, kind.plural)]
+    opens = "|".join(sorted(map(re.escape, opened), key=len, reverse=True))
+    inside = [
+        (rf"\b{first} (?!{last}\b)([a-z]+) {last}\b", rf'{first} {last} labelled "\1"')
+        for first, last in (word.split() for word in kind_words() if word.count(" ") == 1)
+    ]
+    return [
+        *inside,
+        (rf"\b(of|with|total|latest|average|last|open) (?!different |the )([a-z]+) ({kinds})\b", r'\1 \3 labelled "\2"'),
+        (rf"^([a-z]+) ({opens})\b(?= [<>=!])", r'\2 labelled "\1"'),
+        (
+            rf"\b(?:there (?:is|are)|(?:customer )?has|have|with) (?:an? |any )?({opens})\b({_LABELLED})",
+            r"number of \1\2 now >= 1",
+        ),
+        (rf"(?<!number of )(?<!\w)({opens})\b({_LABELLED})(?: now)?(?= ?[<>=!])", r"number of \1\2 now"),
+        (rf"\bnumber of ({opens})\b({_LABELLED})(?! now| labelled| not labelled| or)", r"number of \1\2 now"),
+        (rf"\b(?:an? |any )?({opens})\b({_LABELLED})$", r"number of \1\2 now >= 1"),
+    ]
+
+
+_BY_START: Final = {
+    "read": (_LABELS, _WINDOWS, _READS),
+    "against": (_LABELS, _WINDOWS, _READS, _AGAINST),
+    "expression": (_LABELS, _CONDITIONS, _WINDOWS),
+    "step": (_STEPS,),
+    "sliding": (_SLIDES,),
+    "edge": (_EDGES,),
+    "hold": (_HOLDS,),
+    "span": (_SPANS,),
+    "share": (_SHARES,),
+    "extent": (_EXTENTS,),
+    "choice": (_CONDITIONS, _CHOICES),
+}
+
+
+@cache
+def rewrites(start: str) -> tuple[Rewrite, ...]:
+    """The rewritings for sentences of this start of the grammar, in the order in which they may build on each other."""
+    pairs = [*_ANYWHERE, *_numbers_as_digits(), *(pair for group in _BY_START[start] for pair in group)]
+    if start in ("read", "against", "expression", "choice"):
+        pairs += _about_kinds()
+    return tuple(_rewrite(re.compile(pattern), becomes) for pattern, becomes in pairs)
+
+
+def _rewrite(pattern: re.Pattern[str], becomes: str | Callable[[re.Match[str]], str]) -> Rewrite:
+    return lambda text: re.sub(r"\s+", " ", pattern.sub(becomes, text)).strip()
