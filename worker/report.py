@@ -12,8 +12,8 @@ from worker.lib.problems import Problem, Problems
 from worker.lib.store import Row, Store, sql
 from worker.plays.records import departed
 from worker.river import Turn
+from worker.scoring import counterfactual, ledger, measures, overrides, records
 from worker.scoring import explain as words
-from worker.scoring import measures, overrides, records
 from worker.scoring.score import assess
 from worker.workspace import Workspace
 
@@ -50,12 +50,8 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
 
     Facts, and customers, of after that moment have no influence. Raises Problems for what is no day.
     """
-    store, now = workspace.store, seconds(workspace.clock)
-    if as_of:
-        try:
-            now = end_of_day(day_number(as_of), workspace.time_zone)
-        except (ValueError, OverflowError):  # the second for a day after the last that a calendar has
-            raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
+    store = workspace.store
+    now = _moment(as_of, "--as-of", workspace) if as_of else seconds(workspace.clock)
     gone = departed(store, now)
     rows = store.rows(sql("house", "customers_by"), {"now": now})
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
@@ -85,6 +81,14 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _moment(day: str, option: str, workspace: Workspace) -> int:
+    """The end of a local day. Raises Problems for what is no day."""
+    try:
+        return end_of_day(day_number(day), workspace.time_zone)
+    except (ValueError, OverflowError):  # the second for a day after the last that a calendar has
+        raise Problems([Problem(option, 0, "", f"{day!r} is no day", "write it as 2026-01-31")]) from None
+
+
 def find_customer(store: Store, word: str, *, by_beginning: bool = True) -> str:
     """A customer by id, name, address or `source:id`; a person at a terminal may give the beginning of a name.
 
@@ -110,8 +114,11 @@ def _kept(store: Store, customer_id: str) -> str:
     return customer_id
 
 
-def explain(workspace: Workspace, word: str) -> dict[str, Any]:
-    """Why a customer stands where they stand, by the last score that was kept. Raises Problems."""
+def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
+    """Why a customer stands where they stand, by the last score that was kept; and what moved it since a local day.
+
+    Raises Problems for what is nobody, or no day.
+    """
     customer_id = find_customer(workspace.store, word)
     score = records.latest_scores(workspace.store, [customer_id]).get(customer_id)
     if score is None:
@@ -122,6 +129,8 @@ def explain(workspace: Workspace, word: str) -> dict[str, Any]:
         raise Problems([Problem("customer", 0, "", f"{word!r} was last scored under another scorecard", cure)])
     standing = records.standings(workspace.store, [customer_id])[customer_id]
     row = workspace.store.row(sql("house", "customer"), {"id": customer_id}) or {}
+    old = records.score_as_of(workspace.store, customer_id, _moment(since, "--since", workspace)) if since else None
+    lines = words.explain(workspace.card, score.assessment, standing, time_zone=workspace.time_zone)
     return {
         "customer_id": customer_id,
         "name": row.get("name", ""),
@@ -130,11 +139,33 @@ def explain(workspace: Workspace, word: str) -> dict[str, Any]:
         "since": iso(standing.since),
         "as_of": iso(score.at),
         "version": score.version,
-        "lines": [
-            f"{row.get('name') or customer_id} as of {iso(score.at)}",
-            *words.explain(workspace.card, score.assessment, standing),
-        ],
+        "could": counterfactual.in_words(workspace.card, score.assessment, standing),
+        "ledger": _ledger(workspace, old, score) if old else None,
+        "lines": [f"{row.get('name') or customer_id} as of {iso(score.at)}", *lines],
     }
+
+
+def moved(workspace: Workspace, old: records.Score, new: records.Score) -> ledger.Ledger | None:
+    """What moved a customer's score from one kept score to another; None where the newer card is not kept any more."""
+    card = workspace.card if new.version == workspace.card.version else records.card_of(workspace.store, new.version)
+    if card is None:
+        return None
+    sources = workspace.sources(seconds(workspace.clock), new.at)
+    return records.moved(
+        workspace.store, old, new.assessment, card=card, at=new.at, sources=sources, time_zone=workspace.time_zone
+    )
+
+
+def _ledger(workspace: Workspace, old: records.Score, new: records.Score) -> dict[str, Any] | None:
+    found = moved(workspace, old, new)
+    if found is None:
+        return None
+    total, lines = ledger.shown(found)
+    head = f"{total} since {iso(old.at)}: from {ledger.score_in_words(found.old)} to {ledger.score_in_words(found.new)}"
+    return {
+        "from": iso(old.at), "to": iso(new.at), "old_version": old.version, "new_version": new.version,
+        **ledger.as_data(found), "head": head, "lines": [[line.points, line.kind, line.words] for line in lines],
+    }  # fmt: skip
 
 
 def replay(workspace: Workspace, source: str, since: int) -> inbox.Taken:

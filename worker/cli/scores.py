@@ -31,20 +31,24 @@ def score(workspace: Workspace, as_of: str, as_json: bool) -> None:
     print_table([(band, n) for band, n in result["bands"].items()], ["band", "customers"])
 
 
-@main.command(epilog="Example: keepwell explain ann@example.com")
+@main.command(epilog="Example: keepwell explain ann@example.com --since 2026-01-01")
 @click.argument("customer")
+@click.option("--since", default="", help="Say as well what has moved the score since the end of this local day.")
 @as_json_option
 @with_workspace
-def explain(workspace: Workspace, customer: str, as_json: bool) -> None:
+def explain(workspace: Workspace, customer: str, since: str, as_json: bool) -> None:
     """Say why a customer stands where they stand. CUSTOMER is an id, a name, an address, or keap:123."""
     from worker import report
 
-    found = report.explain(workspace, customer)
+    found = report.explain(workspace, customer, since)
     if as_json:
         print_json(found)
         return
     for line in found["lines"]:
         click.echo(line)
+    if found["ledger"]:
+        click.echo(f"\n{found['ledger']['head']}")
+        print_table(found["ledger"]["lines"], ["points", "by", "what"])
 
 
 @main.command(

@@ -290,6 +290,11 @@ def shown(one: Ledger) -> tuple[str, list[Line]]:
     return signed(Decimal(total) / 10), lines
 
 
+def score_in_words(score: Decimal | None) -> str:
+    """`64.4`."""
+    return "no score" if score is None else plain(half_up(score, 1))
+
+
 def signed(points: Decimal) -> str:
     """`-18`, `+4`, `0`."""
     return f"+{plain(points)}" if points > 0 else plain(points)
