@@ -54,14 +54,8 @@ class Range:
 
 def read_range(page: Page) -> Range:
     """`range = "0 to 10"` of `[score]`."""
-    body = page.table(("score",))
-    found = page.phrase(phrases.extent, ("score",), body, "range")
-    if found is None:
-        return Range()
-    if found[0] >= found[1]:
-        page.note(("score", "range"), f"{body['range']!r} runs backwards", 'write the lower end first: "0 to 10"')
-        return Range()
-    return Range(*found)
+    found = page.phrase(phrases.extent, ("score",), page.table(("score",)), "range")
+    return Range() if found is None else Range(*found)
 
 
 def read_bands(page: Page, extent: Range) -> Bands:

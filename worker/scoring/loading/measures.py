@@ -115,6 +115,7 @@ class _Measures:
             return page.phrase(phrases.read, place, body, "read", needed=True)
         if "read" in body:
             page.note((*place, "formula"), "there is a read already", "keep one of the two")
+            return page.phrase(phrases.read, place, body, "read")
         expression = page.phrase(phrases.formula, place, body, "formula")
         by_zero = page.number(place, body, "divided_by_zero_is", example="0")
         return None if expression is None else Formula(expression, by_zero)
