@@ -43,8 +43,9 @@ def delete_the_future(store: Store, moment: int) -> None:
 
 def test_deleting_the_future_changes_no_byte_of_what_is_said_of_the_past(workspace: Workspace) -> None:
     store, card = workspace.store, starter()
-    for number, news in enumerate(drawn(seed=3, count=500)):
-        tell(store, news, number)
+    with store.atomic():
+        for number, news in enumerate(drawn(seed=3, count=500)):
+            tell(store, news, number)
     for day, pulled in ((100, '["stripe invoices"]'), (250, '["stripe invoices", "stripe subscriptions"]')):
         run = {"id": f"run_{day}", "at": START + day * DAY, "summary": f'{{"pulled": {pulled}}}'}
         store.run("insert into runs values (:id, 'pull', :at, :at, :summary)", run)
@@ -73,8 +74,9 @@ def _said_and_said_again(store: Store, told: list[News]) -> None:
         while waiting and waiting[0][1].known_at < (day + 1) * DAY:
             tell(store, waiting[0][1], waiting.pop(0)[0])
         said[day] = verdicts(store, card, day, by_what_was_heard(store))
-    for number, news in waiting:
-        tell(store, news, number)
+    with store.atomic():
+        for number, news in waiting:
+            tell(store, news, number)
 
     assert {day: verdicts(store, card, day, by_what_was_heard(store)) for day in said} == said
 
