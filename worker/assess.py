@@ -17,7 +17,7 @@ from worker.plays import records as plays
 from worker.review import disagreement, opinions
 from worker.scoring import bands, explain, ledger, measures, overrides, records
 from worker.scoring.card import Card
-from worker.scoring.expressions import Name, Spoken, leaves
+from worker.scoring.rests import below, names_in
 from worker.scoring.score import Assessment, Override, assess
 
 BATCH = 200
@@ -426,22 +426,16 @@ def rests_on(card: Card, plays: Mapping[str, rules.Play]) -> dict[str, frozenset
         kinds = {play.when.fact} if play.when.fact else set()
         if play.when.signal in card.signals:
             when = card.signals[play.when.signal].when
-            kinds |= _kinds(
-                card,
-                (
-                    one.name if isinstance(one, Name) else one.text
-                    for one in leaves(when)
-                    if isinstance(one, Name | Spoken)
-                ),
-            )
+            kinds |= kinds_of(card, names_in(when))
         if play.when.main_driver:
-            kinds |= _kinds(card, (measure for measure, one in card.measures.items() if one.do == name))
+            kinds |= kinds_of(card, (measure for measure, one in card.measures.items() if one.do == name))
         found[name] = frozenset(kinds)
     return found
 
 
-def _kinds(card: Card, names: Iterable[str]) -> frozenset[str]:
-    return frozenset().union(*(card.measures[name].kinds for name in names if name in card.measures))
+def kinds_of(card: Card, names: Iterable[str]) -> frozenset[str]:
+    """The kinds of fact that these measures rest on, whatever they are made of."""
+    return frozenset().union(*(card.measures[name].kinds for name in below(card.measures, frozenset(names))))
 
 
 def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from worker.assess import Returned, rests_on
+from worker.assess import Returned, kinds_of, rests_on
 from worker.facts import kind_named
 from worker.intake import events
 from worker.intake.volumes import counted, volumes_of
@@ -285,7 +285,8 @@ def _tell(workspace: Workspace, outage: Outage, now: int) -> None:
 def told(workspace: Workspace, outage: Outage) -> str:
     """What the operator must know of it: since when, what freezes, what stops, and what to do."""
     card = workspace.card
-    measures = sorted(name for name, one in card.measures.items() if one.kinds & outage.kinds and not one.spoken)
+    named = (name for name, one in card.measures.items() if not one.spoken)
+    measures = sorted(name for name in named if kinds_of(card, [name]) & outage.kinds)
     stopped = sorted(play for play, kinds in rests_on(card, workspace.plays).items() if kinds & outage.kinds)
     frozen = ", ".join(name.replace("_", " ") for name in measures)
     plays = ", ".join(name.replace("-", " ") for name in stopped)

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from worker.scoring.card import GREY, Card, Measure, Rule
-from worker.scoring.expressions import Name, Spoken, leaves
 from worker.scoring.measures import Reading
 from worker.scoring.points import FULL, Step, Steps
+from worker.scoring.rests import names_in
 from worker.scoring.score import Assessment
 
 
@@ -94,6 +94,8 @@ def frozen_of(
     none of them lifts.
     """
     down = {name for name, reading in readings.items() if reading.state == "source_down"}
+    if not down:
+        return None
     counts = {*card.in_dimensions(), *(name for rule in card.rules.values() for name in _named(rule))}
     if not any(name in counts and not card.measures[name].watch_only for name in down):
         return None
@@ -133,8 +135,7 @@ def _one_sided(rule: Rule, *, best: bool) -> Rule:
 
 def _named(rule: Rule) -> set[str]:
     """The measures, and the sentences, that a rule reads."""
-    found = leaves(rule.when)
-    return {one.name if isinstance(one, Name) else one.text for one in found if isinstance(one, Name | Spoken)}
+    return set(names_in(rule.when))
 
 
 def _settled(card: Card, previous: Standing, assessment: Assessment, at: int, day: int) -> Standing:
