@@ -22,6 +22,7 @@ from worker.lib import assets
 from worker.lib.store import StoreError
 from worker.web.answers import problem, where
 from worker.web.api import MOST_BYTES, api
+from worker.web.colours import colours
 from worker.web.guard import guard, is_https
 from worker.web.health import health
 from worker.web.hooks import hooks
@@ -69,6 +70,7 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(login(workspace))
     app.register_blueprint(unsubscribe(workspace))
     app.register_blueprint(pages(workspace))
+    app.register_blueprint(colours(workspace))
     app.register_blueprint(opinion_pages(workspace, receiver, wake))
     furnish(app, workspace)
     _answer_faults(app)

@@ -168,3 +168,61 @@ def _author() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a machine that has no name for its user
         return "the operator"
+
+
+@main.command(epilog='Example: keepwell colours today.csv --words "green=Happy,yellow=So so,red=Worried"')
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option("--tags", default="", metavar="BAND=ID,…", help="Take them from the CRM's tags instead, by their ids.")
+@click.option("--words", default="", metavar="BAND=WORD,…", help="What the file calls our bands, where it differs.")
+@click.option("--customer", default="", metavar="COLUMN", help="The column that names the customer.")
+@click.option("--colour", default="", metavar="COLUMN", help="The column with the colour.")
+@as_json_option
+@with_workspace
+def colours(
+    workspace: Workspace, file: Path | None, tags: str, words: str, customer: str, colour: str, as_json: bool
+) -> None:
+    """Bring in the colours your customers have today, and see where they agree with ours.
+
+    FILE is a CSV file with a row a customer: an id, an address, a name or a Keap id, and a colour. Each import takes the
+    place of the one before. Without FILE and --tags nothing is brought in, only compared; the page /colours shows the
+    same.
+    """
+    from worker import colours as joined
+
+    if file is not None and tags:
+        raise click.UsageError("name a file or --tags, not both")
+    done = None
+    if file is not None:
+        done = joined.import_file(workspace, file, customer=customer, colour=colour, words=_pairs(words))
+    elif tags:
+        done = joined.import_tags(workspace, _pairs(tags))
+    found = joined.side_by_side(workspace)
+    if as_json:
+        print_json({"imported": asdict(done) if done else None, **asdict(found), "share": found.share})
+        return
+    if done is not None:
+        for line in done.doubtful:
+            click.echo(f"left out: {line}", err=True)
+        taken = ", ".join(f"{n} {band}" for band, n in done.given.items())
+        click.echo(f"{done.rows} rows, {sum(done.given.values())} customers taken in ({taken or 'none'})")
+    if not found.as_of:
+        click.echo("There are no given colours yet.")
+        return
+    rows = [[given, *row.values()] for given, row in found.matrix.items()]
+    print_table(rows, ["given", *(f"ours: {band}" for band in found.bands)])
+    click.echo(f"{found.agreeing} of {found.compared} agree ({found.share}%); {found.unknown} are unknown to us")
+    for one in found.apart:
+        click.echo(f"{one.name or one.customer_id}: given {one.given}, ours {one.ours} {one.score}".rstrip())
+        for why in one.why[:3]:
+            click.echo(f"    {why}")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Read `green=12,yellow=14` as {what it is called there: our band}."""
+    found = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        band, sign, word = part.partition("=")
+        if not sign or not word.strip():
+            raise click.BadParameter(f"{part!r} should be band=word, as in green=Happy")
+        found[word.strip()] = band.strip().casefold()
+    return found
