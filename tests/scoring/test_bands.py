@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from worker.lib.assets import folder
 from worker.lib.clock import DAY
-from worker.scoring.bands import Standing, settle
+from worker.scoring.bands import Frozen, Standing, settle
 from worker.scoring.card import Card, Hold
 from worker.scoring.measures import Reading
 from worker.scoring.score import Assessment, assess
@@ -38,6 +39,12 @@ def lived(scores: list[Assessment], *, begin: str = "green", card: Card = STARTE
         standing = settle(card, standing, assessment, day * DAY, day)
         bands.append(standing.band)
     return bands
+
+
+def changes(scores: list[int], card: Card) -> int:
+    """How often the band turns over these days."""
+    bands = lived(days(*scores), begin="", card=card)
+    return sum(one != other for one, other in pairwise(bands))
 
 
 def days(*scores: float | None) -> list[Assessment]:
@@ -128,3 +135,85 @@ def test_without_hold_the_standing_is_the_edges_own_band(scores: list[int]) -> N
 def test_whoever_stays_far_from_every_line_ends_in_the_edges_band(score: int, begin: str) -> None:
     if all(abs(score - edge) >= 3 for edge in (40, 70)):
         assert lived(days(*[score] * 8), begin=begin)[-1] == STARTER.band_of(Decimal(score))
+
+
+# -- while a source is down -------------------------------------------------------------------------------------------
+
+
+def between(best: float | None, worst: float | None, looked: int = 10, *, at_most: str = "") -> Frozen:
+    return Frozen(scored(best, at_most=at_most), scored(worst, at_most=at_most), looked)
+
+
+GREEN = Standing("green", 5)
+AT_ONCE = replace(STARTER, worse=Hold(), better=Hold())
+
+
+@pytest.mark.parametrize(
+    ("begin", "score", "best", "worst", "band"),
+    [
+        ("green", 20, 90, 10, "green"),  # it may be well
+        ("green", 20, 60, 10, "yellow"),  # yellow at best, so yellow it is, and no further
+        ("green", 20, 30, 10, "red"),
+        ("red", 90, 100, 30, "red"),
+        ("red", 90, 100, 50, "yellow"),  # yellow at worst
+        ("red", 90, 100, 80, "green"),
+        ("yellow", 60, 80, 30, "yellow"),
+        ("green", None, 90, None, "green"),  # whether too little is known is not known either
+        ("green", None, None, None, "grey"),
+        ("grey", 20, 90, 10, "grey"),
+        ("grey", 20, 30, 10, "red"),
+    ],
+)
+def test_while_measures_are_frozen_a_band_turns_only_as_far_as_what_is_known_carries(
+    begin: str, score: float | None, best: float | None, worst: float | None, band: str
+) -> None:
+    assert settle(AT_ONCE, Standing(begin, 5), scored(score), 11 * DAY, 11, between(best, worst)).band == band
+
+
+def test_days_of_waiting_pass_only_where_it_would_be_as_bad_at_best() -> None:
+    waiting = Standing("green", 5, "yellow", 9)
+
+    assert settle(STARTER, waiting, scored(50), 11 * DAY, 11, between(90, 10)) == replace(waiting, waiting_since=10)
+    assert settle(STARTER, waiting, scored(50), 11 * DAY, 11, between(60, 10)) == waiting
+    assert settle(STARTER, waiting, scored(50), 12 * DAY, 12, between(60, 10)).band == "yellow"
+
+
+def test_a_rule_over_healthy_sources_speaks_at_once_while_others_are_down() -> None:
+    unpaid = between(95, 10, at_most="yellow")
+
+    assert settle(STARTER, GREEN, scored(50, at_most="yellow"), 11 * DAY, 11, unpaid).band == "yellow"
+
+
+BETWEEN = st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100)).map(sorted)
+
+
+@given(st.lists(st.tuples(BETWEEN, st.booleans()), min_size=1, max_size=12), st.sampled_from([STARTER, AT_ONCE]))
+def test_while_frozen_no_turn_is_worse_than_the_best_that_could_be_nor_better_than_the_worst(
+    lives: list[tuple[list[int], bool]], card: Card
+) -> None:
+    standing: Standing | None = Standing("yellow", 0)
+    for day, ((worst, score, best), down) in enumerate(lives, start=1):
+        frozen = between(best, worst, day - 1) if down else None
+        before = standing
+        standing = settle(card, before, scored(score), day * DAY, day, frozen)
+
+        assert (
+            settle(card, standing, scored(score), day * DAY, day, between(best, worst, day) if down else None)
+            == standing
+        )
+        if down and before is not None and standing.band != before.band:
+            worse = card.worst(standing.band, before.band) == standing.band
+            limit = card.band_of(Decimal(best if worse else worst))
+            assert (card.worst(standing.band, limit) == limit) is worse or standing.band == limit
+
+
+# -- hysteresis -------------------------------------------------------------------------------------------------------
+
+HOLDS = st.builds(Hold, st.integers(0, 8).map(Decimal), st.integers(0, 4))
+
+
+@given(st.lists(st.integers(20, 90), min_size=2, max_size=20), HOLDS)
+def test_patience_never_gives_more_changes_than_none(scores: list[int], hold: Hold) -> None:
+    patient = replace(STARTER, worse=hold, better=hold)
+
+    assert changes(scores, patient) <= changes(scores, AT_ONCE)
