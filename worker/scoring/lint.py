@@ -347,12 +347,15 @@ def _parts(card: Card, at_most: str | Decimal, at_least: str | Decimal) -> bool:
 def _counted_twice(case: _Case) -> Iterator[Finding]:
     """The same facts in two measures that both score, in the same direction.
 
-    A level and its own trend are two questions, so what is held against a normal is compared only with its like.
+    A level and its own trend are two questions, and so are how much and how many different: what is held against a
+    normal, and what counts labels, is compared only with its like.
     """
     for one, other in combinations(case.counted, 2):
         if not isinstance(one.read, Read) or not isinstance(other.read, Read):
             continue
         if (one.against is None) != (other.against is None):
+            continue
+        if (one.read.what == "labels") != (other.read.what == "labels"):
             continue
         way = reach.direction(case.card, one)
         if way is None or way != reach.direction(case.card, other):
