@@ -12,7 +12,7 @@ import pytest
 import worker.web
 from tests.web.house import House
 from worker.intake.events import Event
-from worker.lib.clock import DAY
+from worker.lib.clock import DAY, iso
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -29,7 +29,7 @@ def shown(text: str) -> list[dict[str, Any]]:
 
 
 def test_its_examples_have_the_keys_of_live_answers(house: House, text: str) -> None:
-    me, event, accepted, customer, change, problem = shown(text)
+    me, event, accepted, customer, change, pulse, stored, parted, override, overridden, problem = shown(text)
     house.used("ann@example.com", 10)
     house.turn()
     house.clock.sleep(25 * DAY)
@@ -40,6 +40,15 @@ def test_its_examples_have_the_keys_of_live_answers(house: House, text: str) -> 
     assert house.post(event).get_json().keys() == accepted.keys()
     assert house.call("GET", "/customers").get_json()[0].keys() == customer.keys()
     assert house.call("GET", "/changes").get_json()[0].keys() == change.keys()
+    found = house.call("GET", "/customers").get_json()[0]
+    whose = {"customer": found["customer_id"], "email": ""}
+    low = {**pulse, **whose, "at": iso(house.now), "value": 1 if found["band"] == "green" else 5}
+    assert house.call("POST", "/pulses", json=low).get_json().keys() == stored.keys()
+    upheld = {**override, **whose, "how": "set", "limit": "green" if low["value"] == 1 else "red"}
+    assert house.call("POST", "/overrides", json=upheld).get_json().keys() == overridden.keys()
+    house.turn()
+    assert house.call("GET", "/overrides").get_json()[0].keys() == overridden.keys()
+    assert house.call("GET", "/disagreements").get_json()[0].keys() == parted.keys()
     refused = house.post(event, {**event, "at": "2026-01-31T09:30:00"}).get_json()
     assert refused == problem
 
@@ -54,7 +63,7 @@ def test_it_names_every_route_and_every_code(house: House, text: str) -> None:
     codes = {
         code
         for path in source
-        if path.stem in {"api", "guard"}
+        if path.stem in {"api", "guard", "opinions"}
         for code in re.findall(r'code="(\w+)"', path.read_text("utf-8"))
     }
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 from worker.facts import MILLION
-from worker.lib.clock import DAY
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 from worker.review.disagreement import Disagreement, Pulse
@@ -22,14 +21,13 @@ def latest_pulses(store: Store, ids: Collection[str], now: int, valid_for: int) 
     if len(ids) > _FEW:
         rows = store.rows(sql("opinions", "pulses"), binds)
     else:
-        binds["since_day"] = binds["since"] // DAY - 1
         rows = [row for one in ids for row in store.rows(sql("opinions", "pulses_of"), {**binds, "customer_id": one})]
     return {row["customer_id"]: pulse for row in rows if (pulse := _pulse(row))}
 
 
 def pulses_of(store: Store, customer_id: str, now: int) -> list[Pulse]:
     """Every pulse of a customer, newest first."""
-    binds = {"customer_id": customer_id, "since": -1, "since_day": -1, "now": now}
+    binds = {"customer_id": customer_id, "since": -1, "now": now}
     rows = store.rows(sql("opinions", "pulses_of"), binds)
     return [pulse for row in reversed(rows) if (pulse := _pulse(row))]
 

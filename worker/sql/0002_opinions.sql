@@ -28,6 +28,7 @@ create table pulses (
     note text not null,
     primary key (source, source_id)
 );
+create index facts_of_pulses on facts (customer_id, at) where kind = 'pulse';
 
 -- Pulse and band part by two steps; at most one of a customer that is open.
 create table disagreements (

@@ -38,12 +38,11 @@ from facts f left join pulses p on p.source = f.source and p.source_id = f.sourc
 where f.kind = 'pulse' and f.at > :since and f.at <= :now
 order by f.at, f.source, f.source_id
 
--- name: pulses_of: the days are a day wider than the moments, whatever the zone
+-- name: pulses_of
 select f.customer_id, f.at, f.value, f.source, f.source_id,
     coalesce(p.author, '') as author, coalesce(p.note, '') as note
 from facts f left join pulses p on p.source = f.source and p.source_id = f.source_id
 where f.customer_id = :customer_id and f.kind = 'pulse' and f.at > :since and f.at <= :now
-    and f.day >= :since_day
 order by f.at, f.source, f.source_id
 
 -- name: an_identity: by which a customer can be named to the intake
