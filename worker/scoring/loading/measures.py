@@ -186,7 +186,8 @@ class _Measures:
         steps = Steps(tuple(step for step in found if step))
         gaps = steps.gaps()
         if gaps and not (steps.labels() and _numbers_only(source)):
-            page.note(here, f"nothing is said about {gaps[0]}", "end with “otherwise -> …”")
+            cure = "end with “otherwise -> leave out”, or with points" if steps.labels() else "end with “otherwise -> …”"
+            page.note(here, f"nothing is said about {gaps[0]}", cure)
         for step in steps.never_reached():
             page.note(here, f"“{step}” is never reached", "put it above the step that takes its values")
         unknown = sorted(colours(steps) - set(self._bands.order))
