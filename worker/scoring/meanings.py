@@ -451,6 +451,11 @@ class _Conditions(_Reads):
     def text(self, word: str) -> Expression:
         return Literally(word)
 
+    def option_word(self, token: Token) -> str:
+        if token in _NO_OPTIONS:
+            raise PhraseError(f"“is {token}” would be the text “{token}”", _NO_OPTIONS[str(token)])
+        return self.as_written(token)
+
     def literally(self, signed: Literally) -> Expression:
         return signed
 
@@ -458,6 +463,8 @@ class _Conditions(_Reads):
         return options
 
     def is_one_of(self, part: Expression, options: tuple[Expression, ...]) -> Expression:
+        if part in (Name("colour"), Name("color")):
+            raise PhraseError("a colour is asked for by the word “band”", "“band is yellow”")
         return Compare(_value(part), "=", options[0]) if len(options) == 1 else In(_value(part), options)
 
     def is_none_of(self, part: Expression, options: tuple[Expression, ...]) -> Expression:
@@ -528,6 +535,27 @@ class _Conditions(_Reads):
         return Spoken(normal(self._text[meta.start_pos : meta.end_pos]), read)
 
 
+_NO_OPTIONS: Final = {
+    **dict.fromkeys(
+        ["null", "none", "nil", "unknown", "empty", "blank", "never", "nothing", "unset"], "“… is missing”"
+    ),
+    **dict.fromkeys(["known", "present", "given", "set"], "“… is not missing”"),
+    **dict.fromkeys(
+        ["more", "less", "fewer", "higher", "lower", "above", "below", "up", "over", "under"], "“… >= 5”, “… <= 5”"
+    ),
+}
+"""Bare words after `is` that are meant otherwise than as a text; in quotes they are texts."""
+
+_NO_LABELS: Final = {
+    **dict.fromkeys(["else", "default", "rest", "anything", "everything"], "write “otherwise -> …”"),
+    **dict.fromkeys(
+        ["missing", "never", "null", "unknown"], 'write a line of its own: if_never = "leave out", or points'
+    ),
+}
+"""Bare words left of `->` that are meant otherwise than as a label; in quotes they are labels."""
+
+_NO_COLOURS: Final = frozenset(["skip", "ignore", "ignored", "none", "nothing", "null", "zero", "half", "full"])
+
 _ARGUMENTS: Final = {
     "min": (2, 99, "“min(a, b)”"),
     "max": (2, 99, "“max(a, b)”"),
@@ -571,6 +599,8 @@ class _Meanings(_Conditions):
         return points
 
     def colour(self, word: Token) -> Worth:
+        if word in _NO_COLOURS:
+            raise PhraseError(f"“{word}” is neither points nor a colour", "write a number of points, or “leave out”")
         return Colour(str(word))
 
     def leave_out(self) -> Worth:
@@ -608,6 +638,11 @@ class _Meanings(_Conditions):
 
     def labels(self, labels: tuple[str, ...], worth: Worth) -> Step:
         return Step("labels", None, worth, labels=labels)
+
+    def step_word(self, token: Token) -> str:
+        if token in _NO_LABELS:
+            raise PhraseError(f"“{token}” is no label here", _NO_LABELS[str(token)])
+        return self.as_written(token)
 
     def otherwise(self, worth: Worth) -> Step:
         return Step("otherwise", None, worth)

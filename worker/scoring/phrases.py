@@ -19,7 +19,7 @@ from worker.scoring.expressions import Expression, Name
 from worker.scoring.meanings import Edge, meaning, required_condition
 from worker.scoring.points import Sliding, Step
 from worker.scoring.reads import Portfolio, Rank, Read, RollUp, Source
-from worker.scoring.stumbles import not_understood
+from worker.scoring.stumbles import in_our_words, not_understood
 from worker.scoring.wording import PhraseError, kind_words, lowered
 
 __all__ = [
@@ -139,6 +139,9 @@ def _parse(start: str, text: str) -> Any:
         return _understood(start, text)
     except UnexpectedInput as error:
         raise not_understood(parser(), start, text, error, lambda other: _is_understood(start, other)) from None
+    except PhraseError as error:
+        ours = in_our_words(start, text, lambda other: _is_understood(start, other))
+        raise PhraseError(error.message, f"write “{ours}”" if ours else error.cure, error.understood) from None
 
 
 def _is_understood(start: str, text: str) -> bool:

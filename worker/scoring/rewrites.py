@@ -15,13 +15,32 @@ from worker.scoring.wording import kind_words
 
 Rewrite = Callable[[str], str]
 
-_NUMBERS: Final = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_NUMBERS: Final = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 _UNIT: Final = r"(?:days?|weeks?|months?|quarters?|years?)"
 
 _LABEL: Final = r"""(?:"[^"]*"|[^\W\d]\w*(?:-\w+)*)"""
 
 _LABELLED: Final = rf"(?: (?:not )?labelled {_LABEL}(?: or {_LABEL})*)?"
+
+
+def _first(found: re.Match[str]) -> str:
+    return f"age < {found[1] or '1 '}{found[2]}"
+
 
 _ANYWHERE: Final = (
     (r"[“”]", '"'),
@@ -35,7 +54,10 @@ _ANYWHERE: Final = (
 )
 
 _WINDOWS: Final = (
-    (r"\b(?:in |over |during |within |for |on )?(?:the )?(?:last|past|previous|trailing) (\d+) ?(\w+)", r"in the last \1 \2"),
+    (
+        r"\b(?:in |over |during |within |for |on )?(?:the )?(?:last|past|previous|trailing) (\d+) ?(\w+)",
+        r"in the last \1 \2",
+    ),
     (r"\b(?:in|over|during|within|for) (?:the )?(?:last|past) (day|week|month|year)\b", r"in the last \1"),
     (r"\b(?:in |during )?(?:the )?(?:last|past|previous) calendar (\w+)", r"in the previous calendar \1"),
     (r"(?<!in )(?:the )?(?<!same )(?:last|past) (day|week|month)\b", r"in the last \1"),
@@ -49,18 +71,25 @@ _WINDOWS: Final = (
     (r"\b(?:skipping|ignoring|excluding|leaving out) (?:the )?empty\b", "without empty"),
     (r",? (?:with )?(?:a )?half-life (?:of )?(\d+ \w+)", r", halving every \1"),
     (r"(?<!,) (halving every|losing)\b", r", \1"),
-    (r"\b(?:in )?(?:the )?same (month|quarter) (?:of |in )?(?:the )?(?:last|previous) year\b", r"in the same \1 last year"),
+    (
+        r"\b(?:in )?(?:the )?same (month|quarter) (?:of |in )?(?:the )?(?:last|previous) year\b",
+        r"in the same \1 last year",
+    ),
     (r"\b(?:in )?last year'?s same (month|quarter)\b", r"in the same \1 last year"),
     (r"\b(?:in )?(?:the )?same (month|quarter) (?:a|one|1) year (?:ago|earlier|before)\b", r"in the same \1 last year"),
 )
 
 _LABELS: Final = (
     (r"\blabeled\b", "labelled"),
+    (r"\bwithout (?:the )?(?:label|type|priority)\b", "not labelled"),
     (r"\blabelled (?:as|with|by)\b", "labelled"),
     (r"\b(?:with|having|of) (?:the )?(?:label|type|priority)\b", "labelled"),
     (r"\b(?:where|whose) (?:the )?(?:label|type|priority) (?:is|=) (not )?", r"\1labelled "),
     (r"\b(?:tagged|marked)(?: as| with)?\b", "labelled"),
-    (r"\b(?:except|excluding|ignoring|but not|other than|without|apart from)(?: those)? (?:labelled )?", "not labelled "),
+    (
+        r",? ?\b(?:except|excluding|ignoring|but not|other than|without|apart from)(?: those)? (?:labelled )?",
+        " not labelled ",
+    ),
     (r"\bnot labelled (?:as|with)\b", "not labelled"),
 )
 
@@ -76,6 +105,7 @@ _READS: Final = (
     (r"\b(?:earliest|oldest|very first)\b", "first"),
     (r"\b(?:number of )?(?:distinct |unique |different |active )?(day|week|month)s (?:of|with any|with a|with|on which there (?:was|were))\b", r"\1s with"),
     (r"\b(?:days|time) since (?:the )?(?:last |latest |most recent )?(?!the |attribute )", "days since the last "),
+    (r"\b(?:different|distinct|unique) features(?: used)?\b", "different labels of usage"),
     (r"\b(?:distinct|unique)\b", "different"),
     (r"\b(?:trend|growth|change) of\b|\bslope in\b", "slope of"),
     (r"^(?:customer )?(?:age|tenure)(?: of (?:the )?customer)?$", "age in days"),
@@ -86,6 +116,12 @@ _READS: Final = (
 
 _CONDITIONS: Final = (
     (r"^(?:if|when|where|only if|whenever) ", ""),
+    (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:in|within|during) (?:the |their |its )?first (\d+ )?({_UNIT})$", _first),
+    (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:younger|newer|less) than (\d+ {_UNIT})(?: old)?$", r"age < \1"),
+    (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:older|more) than (\d+ {_UNIT})(?: old)?$", r"age > \1"),
+    (r"^no (?:value for )?(\w+)$", r"\1 is missing"),
+    (r"\b(attribute \S+|label of the latest [a-z ]+?) = (?=[\"a-z])", r"\1 is "),
+    (r"(\w+) ([<>]=?) (\S+) and (?:is )?([<>]=?) ?(\S+)", r"\1 \2 \3 and \1 \4 \5"),
     (r"^unless (.+)$", r"not (\1)"),
     (r"\bif (.+?),? then (.+?),? else (.+)$", r"if(\1, \2, \3)"),
     (r"\.and\b|&&?", " and "),
@@ -123,11 +159,9 @@ _CONDITIONS: Final = (
     (r"\b(?:is |are )?equal to\b|\bequals\b", "="),
     (r"\bdoes not equal\b|\bdiffers from\b|\bis different from\b", "!="),
     (r"\b(?:is )?(?:one of|any of|either) ?\(?(.+?)\)?(?= and |$)", lambda found: "is " + re.sub(r", ?(?:or )?", " or ", found[1])),
+    (r"(\w+) is not missing and (?:is )?([<>]=?) ?(\S+)", r"\1 is not missing and \1 \2 \3"),
     (r"\bare\b", "is"),
     (r"\b(?:the )?(?:health score|overall score|total score)\b|\bthe score\b", "score"),
-    (r"^(?:(?:is )?(?:in|within|during) (?:the |their |its )?)?first (\d+ )?(\w+)$", r"age < \g<1>\2"),
-    (r"\bage < (day|week|month|year)$", r"age < 1 \1"),
-    (r"^(?:the )?(?:customer |account )?(?:is )?(>|<|>=|<=) (\d+ (?:days?|weeks?|months?|years?))(?: old)?$", r"age \1 \2"),
     (r"\b(?:customer|account) age\b|\btenure\b|\bage of (?:the )?(?:customer|account)\b", "age"),
     (r"(\d+ (?:days?|weeks?|months?|years?)) old\b", r"\1"),
     (r"\baverage ?\(([^,()]+), ([^,()]+)\)", r"(\1 + \2) / 2"),
@@ -135,6 +169,10 @@ _CONDITIONS: Final = (
 
 _STEPS: Final = (
     (r"^(?:if )?(?:the )?(?:value )?(?:is )?", ""),
+    (r"- >", "->"),
+    (r"^otherwise (?=[-\d\w])", "otherwise -> "),
+    (r"^above (\S+) and up to", r"above \1 up to"),
+    (r"^(-?[\d.]+%?) up ->", r"\1 and up ->"),
     (r"^(.+?) ?(?:=>|:|→|—>|-->|=(?=[^=]*$)|(?<!-)>(?=[^>]*$)(?<!^>)) ?(-?\w[\w ]*)$", r"\1 -> \2"),
     (r"^(?:<=|=<|no more than|at most|not more than|maximum|max) ?", "up to "),
     (r"^(?:<|less than|lower than|fewer than|under|smaller than) ?", "below "),
@@ -167,6 +205,11 @@ _EDGES: Final = (
     (r"^(?:>|more than|over|higher than|greater than) ?(\d[\d.]*)$", r"above \1"),
     (r"^(?:<|less than|under|lower than) ?(\d[\d.]*)$", r"below \1"),
     (r"^(\d[\d.]*)$", r"\1 and up"),
+    (
+        r"^(?:up to|to) (\d[\d.]*)$|^(\d[\d.]*) (?:and|or) (?:below|under|less|lower)$",
+        lambda found: f"below {found[1] or found[2]}",
+    ),
+    (r" ?(?:points?|pts|%)$", ""),
 )
 
 _HOLDS: Final = (
@@ -188,10 +231,11 @@ _SPANS: Final = (
 _SHARES: Final = (
     (r"^0?\.(\d\d?)$", lambda found: f"{int(found[1].ljust(2, '0'))}%"),
     (r"^(\d+)$", r"\1%"),
+    (r"^(?:a |one )?half$", "50%"),
     (r"^(?:at least|less than|below|>=?|<=?) ?", ""),
 )
 
-_EXTENTS: Final = ((r"^(?:from )?(-?\d[\d.]*) ?(?:-|–|\.\.|until|and|up to) ?(-?\d[\d.]*)$", r"\1 to \2"),)
+_EXTENTS: Final = ((r"^(?:from )?(-?\d[\d.]*) ?(?:-|–|\.\.|until|and|to|up to) ?(-?\d[\d.]*)$", r"\1 to \2"),)
 
 _CHOICES: Final = (
     (r"\.toml:? (?:if|for|where|only if)(?: customers)?(?: with)? ", ".toml when "),
@@ -205,6 +249,8 @@ _AGAINST: Final = (
     (r"^(?:the )?(?:in )?(?:the )?same (month|quarter) last year$", r"the same \1 last year"),
     (r"^(?:in )?the same (month|quarter) last year$", r"the same \1 last year"),
     (r"^(?:the )?(?:same )?(?:time|period|stretch|days|weeks)? ?(?:of |from |in )?(?:the )?(?:last year|a year ago|one year ago|previous year|year over year|yoy)$", "the same time last year"),
+    (r"^(?:the )?(average|median)(?= among|$)", r"the portfolio's \1"),
+    (r"\bwith same\b|\b(?:of|in) (?:the )?same\b", "with the same"),
     (r"^(?:the )?(average|median) (?:of|over|across) (?:the portfolio|all customers|everyone|everybody|all)$", r"the portfolio's \1"),
     (r"^(?:the )?(?:portfolio|overall|company) (average|median)$", r"the portfolio's \1"),
     (r"^all customers'? (average|median)$", r"the portfolio's \1"),
@@ -221,22 +267,57 @@ def _about_kinds() -> list[tuple[str, str]]:
     kinds = "|".join(sorted(map(re.escape, kind_words()), key=len, reverse=True))
     opened = [word for kind in KINDS.values() if kind.shape is Shape.OPEN for word in (kind.singular, kind.plural)]
     opens = "|".join(sorted(map(re.escape, opened), key=len, reverse=True))
+    plural = {kind.singular: kind.plural for kind in KINDS.values()}
     inside = [
         (rf"\b{first} (?!{last}\b)([a-z]+) {last}\b", rf'{first} {last} labelled "\1"')
         for first, last in (word.split() for word in kind_words() if word.count(" ") == 1)
     ]
+
+    def now(found: re.Match[str]) -> str:
+        return f"number of {plural.get(found[1], found[1])}{found[2]} now"
+
+    def some_now(found: re.Match[str]) -> str:
+        return f"{now(found)} >= 1"
+
+    before = "of|with|total|latest|first|last|average|median|lowest|highest|open"
     return [
+        (r"\btickets open\b", "open tickets"),
+        (r"\b(of|latest|first|last|average|median|lowest|highest|with|total) ([a-z]+)\b", _by_its_only_word),
         *inside,
-        (rf"\b(of|with|total|latest|average|last|open) (?!different |the )([a-z]+) ({kinds})\b", r'\1 \3 labelled "\2"'),
-        (rf"^([a-z]+) ({opens})\b(?= [<>=!])", r'\2 labelled "\1"'),
+        (rf"\b({before}) (?!different |the |labels )([a-z]+) ({kinds})\b", r'\1 \3 labelled "\2"'),
+        (rf"\b({kinds}) (?:by|from) (?:an? |the )?([a-z]+?)s?\b", r'\1 labelled "\2"'),
+        (rf"\b({kinds}) not (?!labelled)({_LABEL})", r"\1 not labelled \2"),
+        (rf"^(?:an? |any )?([a-z]+) ({opens})\b(?= [<>=!])", r'\2 labelled "\1"'),
+        (rf"^last ({'|'.join(sorted(plural, key=len, reverse=True))})$", r"days since the last \1"),
+        (rf"\bnumber of tickets({_LABELLED})(?= now| ?[<>=])", r"number of open tickets\1"),
         (
             rf"\b(?:there (?:is|are)|(?:customer )?has|have|with) (?:an? |any )?({opens})\b({_LABELLED})",
-            r"number of \1\2 now >= 1",
+            some_now,
         ),
-        (rf"(?<!number of )(?<!\w)({opens})\b({_LABELLED})(?: now)?(?= ?[<>=!])", r"number of \1\2 now"),
-        (rf"\bnumber of ({opens})\b({_LABELLED})(?! now| labelled| not labelled| or)", r"number of \1\2 now"),
-        (rf"\b(?:an? |any )?({opens})\b({_LABELLED})$", r"number of \1\2 now >= 1"),
+        (rf"(?<!number of )(?<!\w)({opens})\b({_LABELLED})(?: now)?(?= ?[<>=!])", now),
+        (rf"\bnumber of ({opens})\b({_LABELLED})(?! now| labelled| not labelled| or)", now),
+        (rf"^(?:an? |any )?({opens})\b({_LABELLED})(?: now)?$", some_now),
     ]
+
+
+@cache
+def _only_words() -> dict[str, str]:
+    """Words that are in the name of one kind only, with that name: `nps` in “nps answer”."""
+    held: dict[str, set[str]] = {}
+    for kind in KINDS.values():
+        for name in (kind.singular, kind.plural):
+            for word in name.split():
+                held.setdefault(word.removesuffix("s"), set()).add(kind.singular)
+    lone = {word: names.pop() for word, names in held.items() if len(names) == 1 and len(word) > 1}
+    return {word: name for word, name in lone.items() if " " in name}
+
+
+def _by_its_only_word(found: re.Match[str]) -> str:
+    name = _only_words().get(found[2].removesuffix("s"), "")
+    if not name or name in found.string:
+        return found[0]
+    plural = next(kind.plural for kind in KINDS.values() if kind.singular == name)
+    return f"{found[1]} {plural if found[1] in ('of', 'with', 'total') else name}"
 
 
 _BY_START: Final = {

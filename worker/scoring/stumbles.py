@@ -7,14 +7,15 @@ cure is that whole sentence. Otherwise it is what could come next.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Final
 
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from worker.facts import KINDS, Shape
 from worker.lib.shape import spell
-from worker.scoring.rewrites import Rewrite, rewrites
+from worker.scoring.rewrites import rewrites
 from worker.scoring.wording import PhraseError, kind_words, normal
 
 _SHOWN: Final = {
@@ -74,7 +75,9 @@ _OPERANDS: Final = frozenset(
 )  # fmt: skip
 """What an expression may begin with, told as one."""
 
-_OPERAND: Final = "a measure, a number, “attribute …”, “age”, “score”, “band is …”, or a sentence like “number of … now”"
+_OPERAND: Final = (
+    "a measure, a number, “attribute …”, “age”, “score”, “band is …”, or a sentence like “number of … now”"
+)
 
 _ARITHMETIC: Final = frozenset({"PLUS", "MINUS", "TIMES"})
 
@@ -91,21 +94,47 @@ def not_understood(
     message = f"“{rest}” is not understood" if rest else "the sentence breaks off"
     if understood:
         message += f" after “{understood}”"
-    ours = _in_our_words(rewrites(start), text, is_understood)
-    cure = f"write “{ours}”" if ours else _cure(parser, rest, expected)
+    ours = in_our_words(start, text, is_understood)
+    cure = f"write “{ours}”" if ours else _advice(start, normal(text)) or _cure(parser, rest, expected)
     return PhraseError(message, cure, understood)
 
 
-def _in_our_words(known: Iterable[Rewrite], text: str, is_understood: Callable[[str], bool]) -> str:
+def in_our_words(start: str, text: str, is_understood: Callable[[str], bool]) -> str:
     """The sentence as we would write it, "" where no rewriting makes it understood."""
     said = normal(text)
-    each = [(rewrite, rewrite(said)) for rewrite in known]
-    fitting = [rewrite for rewrite, changed in each if changed != said]
-    for rewrite in fitting:
-        if is_understood(rewrite(said)):
-            return rewrite(said)
+    known = rewrites(start)
+    for sentence in (rewrite(said) for rewrite in known):
+        if sentence != said and is_understood(sentence):
+            return sentence
     together = accumulate(known, lambda sentence, rewrite: rewrite(sentence), initial=said)
     return next((sentence for sentence in together if sentence != said and is_understood(sentence)), "")
+
+
+_ADVICE: Final = {
+    "expression": (
+        (r"\bthen\b", 'write only the condition here; what follows is a line of its own: at_most = "yellow"'),
+        (r"\bband is (?:better|worse|above|below)\b", "name the first band that counts: “band is yellow or worse”"),
+    ),
+    "sliding": (
+        (r"^[^,]*->[^,]*$", "a line has two ends at least: “0 -> 0, 12 -> 100”"),
+        (r"-> ?[a-z]", "a line goes between numbers of points: “0 -> 0, 12 -> 100”"),
+    ),
+}
+"""For what no rewriting can mend."""
+
+
+def _advice(start: str, said: str) -> str:
+    found = next((cure for pattern, cure in _ADVICE.get(start, ()) if re.search(pattern, said)), "")
+    if found or start not in ("read", "against"):
+        return found
+    for word, kinds in kind_words().items():
+        if re.match(rf"{re.escape(word)}(?!\w)", said):
+            return {
+                Shape.OPEN: f"begin with “number of {word} now”",
+                Shape.READING: f"begin with “latest {word}” or “average {word}”",
+                Shape.EVENT: f"begin with “days with {word}”, “number of {word}” or “total {word}”",
+            }[KINDS[kinds[0]].shape]
+    return f"is it one of the customer's attributes? write “attribute {said}”" if re.fullmatch(r"\w+", said) else ""
 
 
 def _stumble(text: str, error: UnexpectedInput) -> tuple[int, set[str]]:
@@ -133,12 +162,12 @@ def _kind_begins(rest: str) -> bool:
 def _nearest_kind(guess: str) -> str:
     known = sorted(kind_words())
     begins = [word for word in known if word.startswith(guess)]
-    if begins:
-        return f"did you mean {begins[0]!r}?"
     stem = guess.removesuffix("s")
-    near = [word for word in known if stem and re.search(rf"\b{re.escape(stem)}s?\b", word)]
-    if near:
+    near = [word for word in known if stem and re.search(rf"\b{re.escape(stem)}{'s' * guess.endswith('s')}\b", word)]
+    if len(near) > 1:
         return "did you mean one of: " + ", ".join(near) + "?"
+    if begins or near:
+        return f"did you mean {(begins or near)[0]!r}?"
     cure = spell(guess, known)
     return cure if cure.startswith("did") else "`keepwell facts` lists them"
 
