@@ -11,10 +11,13 @@ from typing import Final
 from worker.lib.rounding import half_up, plain
 from worker.scoring import counterfactual, overrides
 from worker.scoring.bands import Standing
-from worker.scoring.card import GREY, Card, Measure, Rule
-from worker.scoring.expressions import Value
+from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
+from worker.scoring.expressions import Known, Value, truth
 from worker.scoring.measures import Reading
+from worker.scoring.points import Each, Table
+from worker.scoring.reads import Formula, Read
 from worker.scoring.score import Assessment, Driver
+from worker.scoring.spoken import read_in_words
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -49,7 +52,26 @@ def value_in_words(card: Card, name: str, value: Value) -> str:
 def _in_percent(measure: Measure) -> bool:
     if measure.says:
         return "{value:percent}" in measure.says
-    return measure.against is not None
+    return measure.against is not None or any(
+        number.percent for table in measure.tables() for number in table.numbers()
+    )
+
+
+def called(measure: Measure) -> str:
+    """`active days`; what a condition speaks itself is called by its sentence."""
+    return measure.name if measure.spoken else measure.name.replace("_", " ")
+
+
+def _says(measure: Measure) -> str:
+    """How it is told: as the card says, else by its own sentence, so that the period is named."""
+    if measure.says:
+        return measure.says
+    words = called(measure) if isinstance(measure.read, Formula) else read_in_words(measure.read)
+    form = "{value:percent}" if _in_percent(measure) else "{value}"
+    told = f"{words.replace('{', '{{').replace('}', '}}')}: {form}"
+    if measure.against is None:
+        return told
+    return f"{told} of {'their own normal' if isinstance(measure.against, Read) else read_in_words(measure.against)}"
 
 
 def day_in_words(day: int, today: int) -> str:
@@ -60,30 +82,46 @@ def day_in_words(day: int, today: int) -> str:
 
 def measure_in_words(card: Card, name: str, reading: Reading) -> str:
     """`active on 2 of the last 30 days`; for what has no value, why not."""
-    words = name.replace("_", " ")
+    words, measure = called(card.measures[name]), card.measures[name]
     state = reading.frozen or reading.state
     if reading.value is None:
         return f"{words}: {'no normal to compare with yet' if reading.current is not None else _STATES[state]}"
-    says = card.measures[name].says or f"{words}: {{value}}"
     day = "" if reading.day is None else (_EPOCH + timedelta(days=reading.day)).isoformat()
-    told = says.format(value=_Value(reading.value), day=day)
+    told = _says(measure).format(value=_Value(reading.value), day=day)
     return f"{told} (as last known; its source is down)" if reading.state == "source_down" else told
 
 
 def driver_in_words(card: Card, assessment: Assessment, driver: Driver) -> str:
     """`active on 2 of the last 30 days; 12 is full marks; costs 14 points`."""
     parts = [measure_in_words(card, driver.measure, assessment.measures[driver.measure].reading)]
-    table = card.measures[driver.measure].points
+    table = _table(card, assessment, driver.measure)
     if table and assessment.measures[driver.measure].reading.value is not None:
-        marks = "full marks" if table.highest == 100 else f"the best, {plain(table.highest)} points"
-        parts.append(f"{table.best()} is {marks}")
+        parts.append(_good(card, table))
     return "; ".join([*parts, f"costs {_points(driver.points_lost)}"])
+
+
+def _table(card: Card, assessment: Assessment, name: str) -> Table | None:
+    """The table that gave the points: the usual one, or the first in its place whose condition holds."""
+    measure = card.measures[name]
+    values = {one: found for one, reading in assessment.readings.items() if (found := reading.value) is not None}
+    seen = Known(values, GREY, card.order)
+    return next((other.points for other in measure.instead if truth(other.when, seen)), measure.points)
+
+
+def _good(card: Card, table: Table) -> str:
+    """`12 is full marks`; where the table does not go so far, what its best is worth."""
+    if isinstance(table, Each):
+        return f"{table.best()} is the best" if table.points <= 0 else table.best()
+    if table.highest >= card.highest:
+        return f"{table.best()} is full marks"
+    return f"{table.best()} is worth {plain(table.highest)} of {plain(card.highest)} points"
 
 
 def rules_in_words(card: Card, assessment: Assessment) -> list[str]:
     """What the rules that fired say: before all else those whose limit is the band it came to."""
-    fired = [card.rules[name] for name in assessment.rules]
-    return [rule.because for rule in sorted(fired, key=lambda rule: assessment.band not in _limits(card, rule))]
+    fired = [(name, card.rules[name]) for name in assessment.rules if card.rules[name].score == HEALTH]
+    fired.sort(key=lambda one: assessment.band not in _limits(card, one[1]))
+    return [rule.because or name.replace("-", " ") for name, rule in fired]
 
 
 def explain(
@@ -100,6 +138,10 @@ def explain(
     lines += [driver_in_words(card, assessment, driver) for driver in assessment.drivers]
     could = counterfactual.in_words(card, assessment, standing)
     lines += [could] if could else []
+    lines += [
+        f"score {name.replace('_', ' ')}: {'not known' if number is None else plain(half_up(number, 1))}"
+        for name, number in assessment.scores.items()
+    ]
     lines += [f"signal: {name.replace('-', ' ')}" for name in assessment.signals]
     costly = {driver.measure for driver in assessment.drivers}
     lines += [

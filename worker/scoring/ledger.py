@@ -19,7 +19,15 @@ from worker.lib.rounding import CONTEXT, half_up, plain
 from worker.scoring import overrides
 from worker.scoring.bands import Standing
 from worker.scoring.card import GREY, Card, Measure
-from worker.scoring.explain import day_in_words, fitted, measure_in_words, reason, rules_in_words, value_in_words
+from worker.scoring.explain import (
+    called,
+    day_in_words,
+    fitted,
+    measure_in_words,
+    reason,
+    rules_in_words,
+    value_in_words,
+)
 from worker.scoring.expressions import Name, Spoken, leaves
 from worker.scoring.measures import Reading
 from worker.scoring.reads import Formula, Read
@@ -213,14 +221,14 @@ def _sinks(before: Reading, after: Reading) -> bool:
 
 
 def _words(card: Card, name: str, before: Reading, after: Reading, kind: Why, today: int) -> str:
-    called, told = name.replace("_", " "), measure_in_words(card, name, after)
+    words, told = called(card.measures[name]), measure_in_words(card, name, after)
     if after.state == "expired" and after.day is not None:
-        return f"{called}: the answer of {day_in_words(after.day, today)} expired"
+        return f"{words}: the answer of {day_in_words(after.day, today)} expired"
     if kind == "data":
         if after.state == "source_down":
-            return f"{called}: its source is down"
+            return f"{words}: its source is down"
         if after.state == "not_applicable":
-            return f"{called}: no longer connected"
+            return f"{words}: no longer connected"
         arrived = "its source answers again" if before.state == "source_down" else "now connected"
         return f"{told} ({arrived})"
     if before.state == "not_applicable":
@@ -236,7 +244,7 @@ def _known_words(card: Card, old: Assessment, new: Assessment) -> str:
     """Which measures became known, or ceased to be."""
     came, went = (
         [
-            name.replace("_", " ")
+            called(card.measures[name])
             for name in card.in_dimensions()
             if one.measures[name].points is not None and other.measures[name].points is None
         ]

@@ -8,14 +8,14 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from worker import controls, guard
+from worker import controls, guard, report
 from worker.facts import Shape, kind_named
 from worker.lib.clock import DAY, iso, local_day, seconds
 from worker.lib.problems import Problems
 from worker.lib.store import Row, sql
 from worker.plays.records import departed, number_words, open_now
 from worker.report import find_customer
-from worker.scoring import explain
+from worker.scoring import counterfactual, explain
 from worker.scoring import records as scoring
 from worker.web import opinions, records, words
 from worker.web.charts import HEIGHT, WIDTH, score_chart
@@ -234,6 +234,8 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "standing": standing,
         "drivers": _drivers(workspace, score),
         "because": explain.rules_in_words(card, score.assessment) if score and current else [],
+        "could": counterfactual.in_words(card, score.assessment, standing) if score and current else "",
+        "moves": _moves(workspace, customer_id, score, now) if score else [],
         "signals": [name.replace("-", " ") for name in score.assessment.signals] if score else [],
         "dimensions": words.measures_by_dimension(card, score.assessment) if score and current else [],
         "people": _people(workspace, customer_id),
@@ -267,6 +269,25 @@ def _drivers(workspace: Workspace, score: scoring.Score | None) -> list[dict[str
         }
         for one in assessment.drivers
     ]
+
+
+def _moves(workspace: Workspace, customer_id: str, score: scoring.Score, now: int) -> list[dict[str, Any]]:
+    """What moved the score when the band last changed, and in the last 30 days."""
+    store, ends = workspace.store, []
+    changes = scoring.changes_of(store, customer_id)
+    if changes:
+        began = changes[-2].at if len(changes) > 1 else 0
+        turned = scoring.score_as_of(store, customer_id, changes[-1].at)
+        ends.append(
+            ("To the last change of band", scoring.told_since(store, customer_id, began, changes[-1].at), turned)
+        )
+    ends.append(("Lately", scoring.score_as_of(store, customer_id, now - RECENT_DAYS * DAY), score))
+    found = []
+    for what, old, new in ends:
+        moved = report.moved(workspace, old, new) if old and new and old.at < new.at else None
+        if moved is not None and old and new:
+            found.append({"what": what, "from": old.at, "to": new.at, **words.ledger_in_words(moved)})
+    return found
 
 
 def _people(workspace: Workspace, customer_id: str) -> list[dict[str, Any]]:

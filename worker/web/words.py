@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,8 +13,9 @@ from typing import Any, Final
 from worker.lib.clock import zone
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row
-from worker.scoring import explain, records
-from worker.scoring.card import Card
+from worker.scoring import explain, ledger, records
+from worker.scoring.card import Card, Mix
+from worker.scoring.ledger import Ledger
 from worker.scoring.score import Assessment
 
 
@@ -115,22 +117,49 @@ def main_driver(card: Card, score: records.Score) -> str:
 
 
 def measures_by_dimension(card: Card, assessment: Assessment) -> list[dict[str, Any]]:
-    """The dimensions of a score made under this card, each with its measures in words and their points."""
-    return [
+    """The dimensions of a score made under this card, each with its measures in words and their points.
+
+    What is nested in a dimension stands with it; what the score counts without one comes last, under no name.
+    """
+
+    def told(measures: Iterable[str]) -> list[dict[str, str]]:
+        return [
+            {
+                "words": explain.measure_in_words(card, name, assessment.measures[name].reading),
+                "points": score_in_words(assessment.measures[name].points),
+            }
+            for name in measures
+        ]
+
+    def inside(mix: Mix) -> list[str]:
+        return [*mix.measures, *(one for name in mix.dimensions for one in inside(card.dimensions[name]))]
+
+    found = [
         {
             "name": name.replace("_", " "),
             "points": score_in_words(assessment.dimensions.get(name)),
-            "share": plain(card.score.dimensions[name]),
-            "measures": [
-                {
-                    "words": explain.measure_in_words(card, measure, assessment.measures[measure].reading),
-                    "points": score_in_words(assessment.measures[measure].points),
-                }
-                for measure in dimension.measures
-            ],
+            "share": plain(half_up(card.score.percent(name))),
+            "measures": told(inside(card.dimensions[name])),
         }
-        for name, dimension in card.dimensions.items()
+        for name in card.score.dimensions
     ]
+    if card.score.measures:
+        share = sum((card.score.percent(name) for name in card.score.measures), Decimal(0))
+        found.append(
+            {"name": "", "points": "", "share": plain(half_up(share)), "measures": told(card.score.measures)}
+        )  # fmt: skip
+    return found
+
+
+def ledger_in_words(one: Ledger) -> dict[str, Any]:
+    """A move between two scores as a page shows it; the lines sum to the total."""
+    total, lines = ledger.shown(one)
+    return {
+        "total": total,
+        "lines": lines,
+        "old": ledger.score_in_words(one.old),
+        "new": ledger.score_in_words(one.new),
+    }
 
 
 def day(moment: int, time_zone: str, now: int) -> str:
