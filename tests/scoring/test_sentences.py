@@ -316,7 +316,7 @@ def test_where_nobody_knows_since_when_there_is_no_age(sqlite_store: Store) -> N
 
     found = read(sqlite_store, measuring({"age": "age", "late": late}), [nobody_knows])[customer_id]
 
-    assert (found["age"].state, found["late"].value) == ("never", 0)
+    assert (shown(found["age"]), shown(found["late"])) == ("never", "0")
 
 
 # -- formulas ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Final, Literal
 
 from worker.lib.rounding import CONTEXT, nine
@@ -89,19 +90,32 @@ class Reading:
 Readings = dict[str, Reading]
 """{measure: reading}, the sentences that conditions speak among them."""
 
+Given = Mapping[str, Mapping[str, Reading]]
+"""{customer: {measure: reading}} of what is not to be read but taken as said."""
+
+NOTHING: Final[Given] = MappingProxyType({})
+"""Nothing is given: all is read."""
+
 
 def read(
-    store: Store, card: Card, moments: Sequence[Moment], sources: Sources | None = None, *, known: bool = False
+    store: Store,
+    card: Card,
+    moments: Sequence[Moment],
+    sources: Sources | None = None,
+    *,
+    known: bool = False,
+    given: Given = NOTHING,
 ) -> dict[str, Readings]:
     """Read every measure of the card for these customers: {customer: {measure: reading}}.
 
     One moment a customer. A customer who did not exist yet at the moment is left out. With `known`, only what we had
-    learned by the moment counts, as the look-back wants it; that reads the facts, and takes longer.
+    learned by the moment counts, as the look-back wants it; that reads the facts, and takes longer. What is `given`
+    is taken as it is, and not read.
 
     A measure that looks at other customers is `never` here; `population.read` reads those too.
     """
     found: dict[str, Readings] = {}
-    for batch in read_in_batches(store, card, moments, sources, known=known):
+    for batch in read_in_batches(store, card, moments, sources, known=known, given=given):
         found.update(batch)
     return found
 
@@ -113,6 +127,7 @@ def read_in_batches(
     sources: Sources | None = None,
     *,
     known: bool = False,
+    given: Given = NOTHING,
     people: bool = False,
     size: int = BATCH,
 ) -> Iterator[dict[str, Readings]]:
@@ -126,7 +141,7 @@ def read_in_batches(
     for moment in moments:
         days[moment.today if has_calendar else None].append(moment)
     for today, group in days.items():
-        pass_ = _Pass(card, sources or Sources(), today, door)
+        pass_ = _Pass(card, sources or Sources(), today, door, given)
         for start in range(0, len(group), size):
             yield pass_.read(store, group[start : start + size])
 
@@ -134,10 +149,10 @@ def read_in_batches(
 class _Pass:
     """The statement for a card, where the calendar's windows are those of one day, and how its rows become readings."""
 
-    def __init__(self, card: Card, sources: Sources, today: int | None, door: Door) -> None:
+    def __init__(self, card: Card, sources: Sources, today: int | None, door: Door, given: Given) -> None:
         states = {name: sources.state(one.kinds) for name, one in card.measures.items()}
         self._own = {name: _dated(one, today) for name, one in card.measures.items()}
-        self._door = door
+        self._door, self._given = door, given
         wanted = {name: one for name, one in self._own.items() if states[name] == "value"}
         reads = list(reads_of(wanted))
         attributes = {one.attribute for one in reads if one.attribute}
@@ -185,8 +200,9 @@ class _Pass:
     def _readings(self, moment: Moment, rows: Rows) -> Readings:
         age = self._age(moment, rows)
         found: Readings = {}
+        given = self._given.get(moment.customer_id, {})
         for one in self._measures:
-            found[one.name] = one.reading(moment, rows, age, found)
+            found[one.name] = given.get(one.name) or one.reading(moment, rows, age, found)
         return found
 
     def _age(self, moment: Moment, rows: Rows) -> int | None:

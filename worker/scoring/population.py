@@ -26,9 +26,9 @@ from worker.lib.store import Store, sql
 from worker.scoring import measures
 from worker.scoring.card import GREY, HEALTH, Card, Measure
 from worker.scoring.expressions import Known, truth
-from worker.scoring.measures import BATCH, Moment, Reading, Readings, Sources, formula, share
+from worker.scoring.measures import BATCH, NOTHING, Given, Moment, Reading, Readings, Sources, formula, share
 from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp
-from worker.scoring.rests import below, in_order, names_in, needs_others, needs_score, resting_on, rests_on
+from worker.scoring.rests import below, in_order, names_in, needs_others, needs_score, resting_on, rests_on, rolls_up
 from worker.scoring.score import assess
 
 PARENT: Final = "parent"
@@ -44,6 +44,7 @@ def read(
     sources: Sources | None = None,
     *,
     known: bool = False,
+    given: Given = NOTHING,
     everyone: Sequence[Moment] = (),
 ) -> dict[str, Readings]:
     """Read every measure of the card for these customers: {customer: {measure: reading}}.
@@ -52,7 +53,7 @@ def read(
     only a card that `needs_everyone` looks at it.
     """
     found: dict[str, Readings] = {}
-    for batch in read_in_batches(store, card, moments, sources, known=known, everyone=everyone):
+    for batch in read_in_batches(store, card, moments, sources, known=known, given=given, everyone=everyone):
         found.update(batch)
     return found
 
@@ -64,18 +65,18 @@ def read_in_batches(
     sources: Sources | None = None,
     *,
     known: bool = False,
+    given: Given = NOTHING,
     everyone: Sequence[Moment] = (),
     size: int = BATCH,
 ) -> Iterator[dict[str, Readings]]:
     """As `read`, so many customers at a time."""
-    others = (
-        _Others(store, card, sources or Sources(), known) if any(map(needs_others, card.measures.values())) else None
-    )
-    if others is not None:
+    others = None
+    if any(map(needs_others, card.measures.values())):
+        others = _Others(store, card, sources or Sources(), known, given)
         others.look_at({one.customer_id: one for one in (*everyone, *moments)})
     wide = card if others is None else others.card
     at = {one.customer_id: one for one in moments}
-    for batch in measures.read_in_batches(store, wide, moments, sources, known=known, size=size):
+    for batch in measures.read_in_batches(store, wide, moments, sources, known=known, given=given, size=size):
         yield batch if others is None else others.completed(batch, at)
 
 
@@ -140,20 +141,22 @@ class _Table:
 class _Others:
     """Everyone, as far as the card's measures look at others."""
 
-    def __init__(self, store: Store, card: Card, sources: Sources, known: bool) -> None:
-        self._store, self._sources, self._known = store, sources, known
+    def __init__(self, store: Store, card: Card, sources: Sources, known: bool, given: Given) -> None:
+        self._store, self._sources, self._known, self._given = store, sources, known, given
         self._own_card = card
         self._helpers = _helpers(card)
         self.card = replace(card, measures={**card.measures, **self._helpers})
         every = self.card.measures
         self._looking = frozenset(name for name, one in every.items() if needs_others(one))
-        self._late = resting_on(every, frozenset(name for name, one in every.items() if needs_score(one)))
         open_ones = resting_on(every, self._looking)
         self._order = [name for name in in_order(every) if name in open_ones]
+        self._late = resting_on(every, frozenset(name for name, one in every.items() if _of_children(one)))
+        self._meets = any(_of_people(one) for one in every.values())
+        self._judges = any(_of_children(one) and needs_score(one) for one in every.values())
         self._all: dict[str, Readings] = {}
         self._portfolio: frozenset[str] = frozenset()
         self._children: dict[str, list[str]] = {}
-        self._judged: dict[str, _Unit] = {}
+        self._child: dict[str, _Unit] = {}
         self._people: dict[str, list[_Unit]] = {}
         self._tables: dict[str, dict[str, _Table]] = {}
         self._ready: set[str] = set()
@@ -164,20 +167,21 @@ class _Others:
         """Read everyone for what the card's measures are made of."""
         if not needs_everyone(self._own_card):
             return
-        every = self.card.measures
-        who = self.card.who
+        every, who = self.card.measures, self.card.who
         wanted = self._looking | self._helpers.keys() | (frozenset(names_in(who)) if who is not None else frozenset())
         narrow = replace(self.card, measures={name: every[name] for name in sorted(below(every, wanted))})
-        self._all = measures.read(self._store, narrow, list(moments.values()), self._sources, known=self._known)
+        self._all = self._read(narrow, list(moments.values()))
         self._portfolio = frozenset(one for one, readings in self._all.items() if self._is_scored(readings))
         self._children = self._families()
-        if any(_of_people(every[name]) for name in self._looking):
+        if self._meets:
             self._meet(self._all, moments)
         inside = [name for name in self._order if name in narrow.measures]
         self._fill(name for name in inside if name not in self._late)
-        if self._late:
-            self._judge_children(moments)
+        self._raise(moments)
         self._fill(name for name in inside if name in self._late)
+
+    def _read(self, card: Card, moments: Sequence[Moment]) -> dict[str, Readings]:
+        return measures.read(self._store, card, moments, self._sources, known=self._known, given=self._given)
 
     def _is_scored(self, readings: Readings) -> bool:
         return self.card.who is None or truth(self.card.who, self._seen(readings)) is True
@@ -189,69 +193,73 @@ class _Others:
                 readings[name] = self._read_one(name, one, readings)
             against = self.card.measures[name].against
             if isinstance(against, Portfolio):
-                self._tables[_against(name)] = self._table(name, against.peers)
-                for readings in self._all.values():
-                    readings[name] = self._held(name, readings)
+                self._tables[_against(name)] = self._table(name, against.peers, against=True)
+                for one, readings in self._all.items():
+                    readings[name] = self._held(name, one, readings[name], readings)
             self._ready.add(name)
 
-    def _judge_children(self, moments: Mapping[str, Moment]) -> None:
-        """Score whoever is a child, the youngest generation first."""
+    def _raise(self, moments: Mapping[str, Moment]) -> None:
+        """Read, and where their scores are asked for judge, whoever is a child; the youngest generation first."""
         parents = {child: parent for parent, children in self._children.items() for child in children}
-        found = measures.read(
-            self._store, self.card, [moments[child] for child in sorted(parents)], self._sources, known=self._known
-        )
-        if any(_of_people(self.card.measures[name]) for name in self._looking):
-            self._meet(found, moments)
+        found, names = self._all, [name for name in self._order if name in self._late]
+        if self._judges:
+            found, names = self._read(self.card, [moments[child] for child in sorted(parents)]), self._order
 
         def depth(child: str) -> int:
-            found = 0
+            steps = 0
             while child in parents:
-                child, found = parents[child], found + 1
-            return found
+                child, steps = parents[child], steps + 1
+            return steps
 
-        for child in sorted(found, key=depth, reverse=True):
-            self._complete(child, found[child])
-            self._judged[child] = self._unit(found[child])
+        for child in sorted(parents, key=depth, reverse=True):
+            readings = dict(found[child])
+            self._complete(child, readings, names)
+            self._child[child] = self._unit(readings) if self._judges else _Unit(readings, self._seen(readings))
 
     # -- the customers of a batch -------------------------------------------------------------------------------------
 
     def completed(self, batch: dict[str, Readings], moments: Mapping[str, Moment]) -> dict[str, Readings]:
         """Fill in what looks at others."""
-        if any(_of_people(self.card.measures[name]) for name in self._looking):
+        if self._meets:
             self._meet(batch, moments)
         for one, readings in batch.items():
-            self._complete(one, readings)
+            self._complete(one, readings, self._order)
             for helper in self._helpers:
                 del readings[helper]
         return batch
 
-    def _complete(self, one: str, readings: Readings) -> None:
-        for name in self._order:
-            readings[name] = self._read_one(name, one, readings)
-            readings[name] = self._held(name, readings)
+    def _complete(self, one: str, readings: Readings, names: Iterable[str]) -> None:
+        for name in names:
+            if name in readings:
+                readings[name] = self._held(name, one, self._read_one(name, one, readings), readings)
 
     # -- one measure --------------------------------------------------------------------------------------------------
 
     def _read_one(self, name: str, one: str, readings: Readings) -> Reading:
         """What a measure is, before it is held against the portfolio."""
         measure = self.card.measures[name]
-        if readings[name].state in ("not_applicable", "source_down"):
+        if self._is_given(one, name) or readings[name].state in ("not_applicable", "source_down"):
             return readings[name]
         match measure.read:
             case Rank() as rank:
                 return self._ranked(rank, one, readings)
             case RollUp() as roll:
-                units = self._people.get(one, []) if roll.units == "people" else self._units(one, measure)
+                units = self._people.get(one, [])
+                if roll.units == "children":
+                    units = [self._child[child] for child in self._children.get(one, [])]
                 return self._rolled(measure, roll, units)
             case Formula():
                 return formula(measure, readings) if rests_on(measure) & set(self._order) else readings[name]
             case _:
                 return readings[name]
 
-    def _held(self, name: str, readings: Readings) -> Reading:
+    def _is_given(self, one: str, name: str) -> bool:
+        return name in self._given.get(one, ())
+
+    def _held(self, name: str, one: str, reading: Reading, readings: Readings) -> Reading:
         """A value held against the portfolio's normal, where it is to be."""
-        reading, against = readings[name], self.card.measures[name].against
-        if not isinstance(against, Portfolio) or reading.state != "value":
+        against = self.card.measures[name].against
+        if not isinstance(against, Portfolio) or reading.state != "value" or self._is_given(one, name):
             return reading
         table = self._tables.get(_against(name), {}).get(_group(readings, against.peers))
         return share(reading.value, table.middle(against.how) if table else None, reading.day)
@@ -273,11 +281,13 @@ class _Others:
         found = table.percentile(value, among=among) if rank.how == "percentile" else table.z_score(value)
         return Reading("never") if found is None else Reading("value", nine(found))
 
-    def _table(self, name: str, peers: str) -> dict[str, _Table]:
+    def _table(self, name: str, peers: str, *, against: bool = False) -> dict[str, _Table]:
         """The portfolio's values of a measure, by the peers' attribute."""
         tables: dict[str, _Table] = defaultdict(_Table)
         for one in self._portfolio:
             readings = self._all[one]
+            if against and self._is_given(one, name):
+                continue  # what was given is a share already
             if readings[name].state == "value" and isinstance(value := readings[name].value, Decimal):
                 tables[_group(readings, peers)].values.append(_billionths(value))
         tables.pop(_NOBODY, None)
@@ -285,14 +295,8 @@ class _Others:
 
     # -- roll-ups -----------------------------------------------------------------------------------------------------
 
-    def _units(self, one: str, measure: Measure) -> list[_Unit]:
-        children = self._children.get(one, [])
-        if needs_score(measure):
-            return [self._judged[child] for child in children]
-        return [_Unit(self._all[child], self._seen(self._all[child])) for child in children]
-
     def _rolled(self, measure: Measure, roll: RollUp, units: Sequence[_Unit]) -> Reading:
-        names = rests_on(measure) | (frozenset(self.card.in_health) if needs_score(measure) else frozenset())
+        names = rolls_up(measure) | (frozenset(self.card.in_health) if needs_score(measure) else frozenset())
         states = {unit.readings[name].state for unit in units for name in names if name in unit.readings}
         if "source_down" in states:
             return Reading("source_down")
@@ -322,9 +326,7 @@ class _Others:
 
     def _families(self) -> dict[str, list[str]]:
         """{parent: children}, of everyone."""
-        if not any(
-            isinstance(one.read, RollUp) and one.read.units == "children" for one in self.card.measures.values()
-        ):
+        if not any(map(_of_children, self.card.measures.values())):
             return {}
         said = {
             one: str(value) for one, readings in self._all.items()
@@ -412,6 +414,10 @@ def _helpers(card: Card) -> dict[str, Measure]:
     return {
         name: Measure(name, Read("attribute", attribute=attribute), spoken=True) for name, attribute in names.items()
     }
+
+
+def _of_children(measure: Measure) -> bool:
+    return isinstance(measure.read, RollUp) and measure.read.units == "children"
 
 
 def _of_people(measure: Measure) -> bool:

@@ -11,17 +11,23 @@ from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp
 
 
 def rests_on(measure: Measure) -> frozenset[str]:
-    """The names of the measures (and spoken sentences) that one is made of."""
+    """The names of the measures (and spoken sentences) of the same customer that one is made of."""
     match measure.read:
         case Formula(expression):
             return frozenset(names_in(expression))
         case Rank(_, of):
             return frozenset({of})
-        case RollUp(_, of, _, where, weighted_by):
-            inside = frozenset(names_in(where)) if where is not None else frozenset()
-            return inside | ({of, weighted_by} - {"", "score"})
         case _:
             return frozenset()
+
+
+def rolls_up(measure: Measure) -> frozenset[str]:
+    """The names of the measures that a roll-up looks at in each of those below."""
+    if not isinstance(measure.read, RollUp):
+        return frozenset()
+    roll = measure.read
+    inside = frozenset() if roll.where is None else frozenset(names_in(roll.where))
+    return inside | ({roll.of, roll.weighted_by} - {"", "score"})
 
 
 def names_in(expression: Expression) -> Iterator[str]:
@@ -62,11 +68,14 @@ def resting_on(measures: Mapping[str, Measure], names: frozenset[str]) -> frozen
 
 
 def below(measures: Mapping[str, Measure], names: frozenset[str]) -> frozenset[str]:
-    """Those names, and everything they are made of, however far down."""
-    found = set(names & measures.keys())
-    for name in reversed(in_order(measures)):
-        if name in found:
-            found |= rests_on(measures[name]) & measures.keys()
+    """Those names, and everything they are made of, however far down, be it in those below."""
+    found: set[str] = set()
+    ahead = set(names)
+    while ahead:
+        name = ahead.pop()
+        if name in measures and name not in found:
+            found.add(name)
+            ahead |= rests_on(measures[name]) | rolls_up(measures[name])
     return frozenset(found)
 
 
