@@ -146,24 +146,58 @@ def read_in_batches(
             yield pass_.read(store, group[start : start + size])
 
 
+class Wanted:
+    """What a card asks of facts and attributes, where the calendar's windows are those of one day."""
+
+    def __init__(self, card: Card, sources: Sources, today: int | None) -> None:
+        """`today` may be None for a card that asks nothing of the calendar."""
+        self.states = {name: sources.state(one.kinds) for name, one in card.measures.items()}
+        self.measures = {name: _dated(one, today) for name, one in card.measures.items()}
+        known = {name: one for name, one in self.measures.items() if self.states[name] == "value"}
+        self.reads = list(reads_of(known))
+        self.attributes = {one.attribute for one in self.reads if one.attribute}
+        if any(one.what == "age" for one in self.reads) or any(one.not_in_first for one in card.measures.values()):
+            self.attributes.add(SINCE)
+
+
+class Told:
+    """How the rows of a customer become readings, whoever brought them: the statement, or windows that slide."""
+
+    def __init__(self, wanted: Wanted, asked: Asked, given: Given = NOTHING) -> None:
+        """`asked` says where in the rows each read finds its numbers."""
+        self._asked, self._given = asked, given
+        own = wanted.measures
+        others = resting_on(own, frozenset(name for name, one in own.items() if needs_others(one)))
+        self._measures = [_Alone(own[name], wanted.states[name], asked, later=name in others) for name in in_order(own)]
+
+    def readings(self, moment: Moment, rows: Rows) -> Readings:
+        """What every measure is for a customer of whom these rows tell."""
+        age = self._age(moment, rows)
+        found: Readings = {}
+        given = self._given.get(moment.customer_id, {})
+        for one in self._measures:
+            found[one.name] = given.get(one.name) or one.reading(moment, rows, age, found)
+        return found
+
+    def _age(self, moment: Moment, rows: Rows) -> int | None:
+        """In whole days; None where nobody knows."""
+        since = attribute_in(rows, self._asked.attributes.get(SINCE, -1))
+        day = None if since is None else day_in(since)
+        if day is not None:
+            return max(moment.today - day, 0)
+        begun: int = rows[BORN][0]["c0"]
+        return (moment.at - begun) // _DAY if moment.age_known else None
+
+
 class _Pass:
-    """The statement for a card, where the calendar's windows are those of one day, and how its rows become readings."""
+    """The statement for a card, and what its rows tell."""
 
     def __init__(self, card: Card, sources: Sources, today: int | None, door: Door, given: Given) -> None:
-        states = {name: sources.state(one.kinds) for name, one in card.measures.items()}
-        self._own = {name: _dated(one, today) for name, one in card.measures.items()}
-        self._door, self._given = door, given
-        wanted = {name: one for name, one in self._own.items() if states[name] == "value"}
-        reads = list(reads_of(wanted))
-        attributes = {one.attribute for one in reads if one.attribute}
-        if any(one.what == "age" for one in reads) or any(one.not_in_first for one in card.measures.values()):
-            attributes.add(SINCE)
-        self._asking = (reads, attributes)
-        self._asked = ask(reads, attributes, door)
-        others = resting_on(self._own, frozenset(name for name, one in self._own.items() if needs_others(one)))
-        self._measures = [
-            _Alone(self._own[name], states[name], self._asked, later=name in others) for name in in_order(self._own)
-        ]
+        wanted = Wanted(card, sources, today)
+        self._door = door
+        self._asking = (wanted.reads, wanted.attributes)
+        self._asked = ask(*self._asking, door)
+        self._told = Told(wanted, self._asked, given)
 
     def read(self, store: Store, moments: Sequence[Moment]) -> dict[str, Readings]:
         rows = self._rows(store, moments)
@@ -171,7 +205,7 @@ class _Pass:
         for moment in moments:
             got = rows.get(moment.customer_id)
             if got is not None and BORN in got:
-                found[moment.customer_id] = self._readings(moment, got)
+                found[moment.customer_id] = self._told.readings(moment, got)
         return found
 
     def _rows(self, store: Store, moments: Sequence[Moment]) -> dict[str, dict[int, list[Row]]]:
@@ -196,23 +230,6 @@ class _Pass:
     def _of_facts(self) -> Asked:
         """The same statement over facts: its parts have the same places."""
         return ask(*self._asking, replace(self._door, facts=True))
-
-    def _readings(self, moment: Moment, rows: Rows) -> Readings:
-        age = self._age(moment, rows)
-        found: Readings = {}
-        given = self._given.get(moment.customer_id, {})
-        for one in self._measures:
-            found[one.name] = given.get(one.name) or one.reading(moment, rows, age, found)
-        return found
-
-    def _age(self, moment: Moment, rows: Rows) -> int | None:
-        """In whole days; None where nobody knows."""
-        since = attribute_in(rows, self._asked.attributes.get(SINCE, -1))
-        day = None if since is None else day_in(since)
-        if day is not None:
-            return max(moment.today - day, 0)
-        begun: int = rows[BORN][0]["c0"]
-        return (moment.at - begun) // _DAY if moment.age_known else None
 
 
 def _dated(measure: Measure, today: int | None) -> Measure:
