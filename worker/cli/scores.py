@@ -11,6 +11,7 @@ import click
 from worker.cli.base import as_json_option, main, print_json, print_table, with_workspace
 
 if TYPE_CHECKING:
+    from worker.scoring.card import Card
     from worker.workspace import Workspace
 
 
@@ -49,6 +50,27 @@ def explain(workspace: Workspace, customer: str, since: str, as_json: bool) -> N
     if found["ledger"]:
         click.echo(f"\n{found['ledger']['head']}")
         print_table(found["ledger"]["lines"], ["points", "by", "what"])
+
+
+@main.command(epilog="Example: keepwell show recipes/scorecards/starter.toml")
+@click.argument("card", required=False, type=click.Path(exists=True, path_type=Path))
+@as_json_option
+def show(card: Path | None, as_json: bool) -> None:
+    """Print a scorecard in sentences, with what each measure can cost. CARD is a file or a folder; else our own."""
+    from worker.scoring import choice, showing
+
+    cards = list(choice.load_deck(card).cards.values()) if card else _own_cards()
+    if as_json:
+        print_json([showing.card_as_data(one) for one in cards])
+        return
+    for place, one in enumerate(cards):
+        for line in ([""] if place else []) + showing.card_in_words(one):
+            click.echo(line)
+
+
+@with_workspace
+def _own_cards(workspace: Workspace) -> list[Card]:
+    return [workspace.card]
 
 
 @main.command(
