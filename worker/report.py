@@ -7,7 +7,7 @@ from typing import Any, Final
 from worker.assess import shown_score
 from worker.facts import KINDS, kind_named
 from worker.intake import inbox
-from worker.lib.clock import day_number, end_of_day, iso, local_day, seconds
+from worker.lib.clock import day_number, day_text, end_of_day, iso, local_day, seconds
 from worker.lib.problems import Problem, Problems
 from worker.lib.store import Row, Store, sql
 from worker.plays.records import departed
@@ -161,7 +161,8 @@ def _ledger(workspace: Workspace, old: records.Score, new: records.Score) -> dic
     if found is None:
         return None
     total, lines = ledger.shown(found)
-    head = f"{total} since {iso(old.at)}: from {ledger.score_in_words(found.old)} to {ledger.score_in_words(found.new)}"
+    since = day_text(local_day(old.at, workspace.time_zone))
+    head = f"{total} since {since}: from {ledger.score_in_words(found.old)} to {ledger.score_in_words(found.new)}"
     return {
         "from": iso(old.at), "to": iso(new.at), "old_version": old.version, "new_version": new.version,
         **ledger.as_data(found), "head": head, "lines": [[line.points, line.kind, line.words] for line in lines],

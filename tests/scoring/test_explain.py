@@ -190,3 +190,55 @@ def test_in_grey_a_rule_decides_nothing_and_is_told_after_what_is_known() -> Non
 )
 def test_full_marks_are_told_for_every_kind_of_table(steps: list[str], best: str) -> None:
     assert Steps(tuple(map(step, steps))).best() == best
+
+
+ALL_KINDS = """
+name = "All kinds"
+
+[measures.errors]
+read = 'number of errors met labelled "crash" in the last 14 days'
+each = -5
+floor = -20
+
+[measures.plan]
+read = "attribute plan"
+points = ["gold or silver -> 30", "otherwise -> 0"]
+
+[measures.trend]
+read = "usage per week in the last 3 weeks"
+against = "usage per week from 12 to 4 weeks ago"
+points = ["below 50% -> 0", "otherwise -> 20"]
+
+[measures.young]
+read = "days with usage in the last 30 days"
+sliding = "0 -> 0, 12 -> 50"
+[measures.young.instead.newcomers]
+when = "age < 90 days"
+sliding = "0 -> 0, 6 -> 50"
+
+[score]
+combine = "sum"
+base = 0
+measures = ["errors", "plan", "trend", "young"]
+
+[bands]
+green = "70 and up"
+"""
+
+
+def test_a_measure_without_words_of_its_own_names_what_it_reads_and_over_which_period() -> None:
+    card = load(ALL_KINDS)
+    readings = {
+        "errors": ONE, "plan": Reading("value", "bronze"), "trend": Reading("value", Decimal("0.4")),
+        "young": Reading("value", Decimal(3)),
+    }  # fmt: skip
+    young = {name: Reading("value", Decimal(20)) for name in card.measures if card.measures[name].spoken}
+    old = {name: Reading("value", Decimal(200)) for name in young}
+
+    assert explain(card, assess(card, {**readings, **young}))[1:-1] == [
+        'attribute plan: bronze; "gold" or "silver" is worth 30 of 100 points; costs 30 points',
+        "days with usage in the last 30 days: 3; 6 is worth 50 of 100 points; costs 25 points",
+        "usage per week in the last 3 weeks: 40% of their own normal; 50% and up is worth 20 of 100 points; costs 20 points",
+        'number of errors met labelled "crash" in the last 2 weeks: 1; 0 is the best; costs 5 points',
+    ]
+    assert "; 12 is worth 50 of 100 points; costs 38 points" in explain(card, assess(card, {**readings, **old}))[1]

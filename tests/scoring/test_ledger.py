@@ -220,6 +220,15 @@ def test_why_a_band_turned_names_the_rule_then_what_moved() -> None:
     assert len(found) <= 250
 
 
+def test_a_band_that_turns_for_the_better_because_a_rule_holds_no_more_says_which() -> None:
+    after = side({**WELL, "unpaid_invoices": value(0)})
+    paid = move({**WELL, "unpaid_invoices": value(1)}, WELL)
+
+    assert turn_in_words(STARTER, after.assessment, "yellow", Standing("green", 0), paid) == (
+        "no longer: an invoice is unpaid; unpaid invoices: 0 (was 1): +18"
+    )
+
+
 def test_where_nothing_moved_a_turn_tells_what_costs() -> None:
     after = side({**WELL, "active_days": value(6)})
     found = turn_in_words(STARTER, after.assessment, "green", Standing("yellow", 0), Ledger(None, None, ()))

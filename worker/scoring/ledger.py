@@ -82,6 +82,8 @@ class Ledger:
     new: Decimal | None
     entries: tuple[Entry, ...]
     """The largest first, whichever way; none of nothing."""
+    lifted: tuple[str, ...] = ()
+    """What the rules say that held then and do no more; they may have held the band without moving the score."""
 
     @property
     def total(self) -> Decimal:
@@ -111,7 +113,14 @@ def ledger(old: Side, new: Side, between: Mapping[str, Reading], *, time_zone: s
             Entry("override", "", _overridden(new) - _overridden(old), _override_words(old, new, time_zone)),
         ]
         kept = sorted((one for one in entries if one.points), key=lambda one: (-abs(one.points), one.kind, one.measure))
-        return Ledger(old.assessment.score, new.assessment.score, tuple(kept))
+        return Ledger(old.assessment.score, new.assessment.score, tuple(kept), _lifted(old, new))
+
+
+def _lifted(old: Side, new: Side) -> tuple[str, ...]:
+    if old.card is None:
+        return ()
+    holds = [] if new.card is None else rules_in_words(new.card, new.assessment)
+    return tuple(one for one in rules_in_words(old.card, old.assessment) if one not in holds)
 
 
 def computed(assessment: Assessment) -> Decimal | None:
@@ -324,7 +333,7 @@ def as_data(one: Ledger) -> dict[str, Any]:
 def turn_in_words(card: Card, assessment: Assessment, before: str, standing: Standing, one: Ledger) -> str:
     """Why a band turned from `before`, in at most 250 characters: what a person said, the rules, then what moved.
 
-    What moved the way of the turn comes first. Where no point moved that way, what costs points.
+    What moved the way of the turn comes first. Where nothing did, what costs points.
     """
     if GREY in {before, standing.band, assessment.band} or before not in card.order:
         return reason(card, assessment, standing)
@@ -333,8 +342,9 @@ def turn_in_words(card: Card, assessment: Assessment, before: str, standing: Sta
     moved = sorted(
         ((points, entry) for points, entry in whole if points), key=lambda pair: (pair[0] < 0) != worse
     )  # stable: the largest first within either way
-    if not moved or (moved[0][0] < 0) != worse:
+    ended = [] if worse else [f"no longer: {words}" for words in one.lifted]
+    if not ended and (not moved or (moved[0][0] < 0) != worse):
         return reason(card, assessment, standing)
     said = [entry.words for entry in one.entries if entry.kind == "override"]
     parts = [f"{entry.words}: {signed(points)}" for points, entry in moved]
-    return fitted([*said, *rules_in_words(card, assessment), *parts])
+    return fitted([*said, *ended, *rules_in_words(card, assessment), *parts])
