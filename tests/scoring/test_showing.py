@@ -60,6 +60,10 @@ read = "number of logins in the last 30 days"
 sliding = "0 -> 0, 10 -> 20"
 watch_only = true
 
+[measures.mood]
+read = "latest nps answer"
+sliding = "0 -> 0, 10 -> 100"
+
 [score]
 combine = "sum"
 base = 80
@@ -67,7 +71,7 @@ measures = ["calm"]
 
 [scores.onboarding]
 combine = "lowest"
-measures = ["calm"]
+measures = ["mood"]
 
 [rules.angry]
 when = "calm >= 9"
@@ -96,13 +100,13 @@ def test_all_that_a_card_can_say_is_said() -> None:
         "tried (only watched): number of logins in the last 30 days",
         "-5 for each one",
         "the score: the sum of its parts: calm",
-        "onboarding: the lowest of its parts: calm",
+        "onboarding: the lowest of its parts: mood",
         "10 points less, at most red when calm >= 9: drowns in tickets",
         "at least 50 (score onboarding) when age < 30 days: is new",
         "green: above 70",
         "red: up to 70",
         "A band turns for the worse for 1 day, for the better 1 point past the line.",
-        "no play answers: calm",
+        "no play answers: calm, mood",
     ):
         assert said in found, found
 

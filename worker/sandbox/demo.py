@@ -117,8 +117,7 @@ class Demo:
 
     def show(self, *, once: bool, as_json: bool) -> int:
         """Run it and tell what came of it; unless `once`, go on serving the dashboard. Gives the exit code."""
-        with self._running(quiet=as_json) as (workspace, session):
-            self._live(workspace, session, quiet=as_json)
+        with self.lived(quiet=as_json) as workspace:
             result = self._result(workspace)
             if as_json:
                 click.echo(json.dumps(result))
@@ -128,6 +127,13 @@ class Demo:
             if not once:
                 self._serve_on(workspace)
         return 0
+
+    @contextmanager
+    def lived(self, *, quiet: bool = True) -> Iterator[Workspace]:
+        """The workspace at the end of the weeks, with everything still running."""
+        with self._running(quiet=quiet) as (workspace, session):
+            self._live(workspace, session, quiet=quiet)
+            yield workspace
 
     # -- setting up ---------------------------------------------------------------------------------------------------
 
