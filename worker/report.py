@@ -192,7 +192,7 @@ def turn_in_words(done: Turn, mode: str) -> list[str]:
     elif mode == "live":
         sent = done.mails.get("sent", 0)
         lines.append(
-            f"{done.written.contacts} contacts written, {sent} mails sent, {done.alerts.get('sent', 0)} alerts, "
+            f"{done.written.contacts} contacts written, {sent} mails sent, {done.alerts.get('sent', 0) + done.notices} alerts, "
             f"{done.assessed.refused + done.mails.get('refused', 0)} refused"
         )
     else:

@@ -177,3 +177,59 @@ def test_an_alert_title_that_names_something_unknown_is_told_before_anything_run
         load(tmp_path.glob("*.toml"))
 
     assert [problem.file for problem in caught.value.problems] == ["a.toml", "b.toml", "c.toml", "d.toml"]
+
+
+# -- what cannot be known, and what is over ---------------------------------------------------------------------------
+
+FAILED = replace(DROPPED, old_band="", answers=(), new_facts={"payment_failed": "ch_1"})
+
+
+def test_a_play_whose_trigger_rests_on_a_source_that_is_down_is_not_planned() -> None:
+    rests_on = {"usage-drop": frozenset({"usage"}), "failed-payment": frozenset({"payment_failed"})}
+    for happening, kind, play in ((DROPPED, "usage", "usage-drop"), (FAILED, "payment_failed", "failed-payment")):
+        down = replace(happening, rests_on=rests_on, not_coming_in=frozenset({kind}))
+
+        assert mails(down) == []
+        assert refused(down) == [(play, "source down")]
+        assert mails(replace(down, not_coming_in=frozenset({"login"}))) == mails(happening) != []
+
+
+def test_a_mail_that_would_name_what_is_not_coming_in_is_not_written() -> None:
+    assert refused(replace(DROPPED, not_coming_in=frozenset({"usage"}))) == [("usage-drop", "source down")]
+
+
+def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
+    [mail] = [one.effect for one in plan(PLAYS, TEMPLATES, FAILED)[0] if isinstance(one.effect, Mail)]
+
+    assert mail.rests_on == ["payment_failed"]
+
+
+def test_what_is_over_is_not_acted_on() -> None:
+    over = replace(FAILED, over={"failed-payment": "payment came later"})
+
+    assert (mails(over), refused(over)) == ([], [("failed-payment", "over")])
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('later = "paymnt"', "unless.later: 'paymnt' is no kind of fact → did you mean \"payment\"?"),
+        ("", "unless: says nothing → give later or none_open"),
+    ],
+)
+def test_a_mistaken_unless_is_told(tmp_path: Path, lines: str, problem: str) -> None:
+    text = f'title = "T"\nabout = "A"\n[when]\nfact = "payment_failed"\n[unless]\n{lines}\n[alert]\ntitle = "A"\n'
+    (tmp_path / "play.toml").write_text(text, "utf-8")
+
+    with pytest.raises(Problems) as found:
+        load(tmp_path.glob("*.toml"))
+
+    assert [str(one) for one in found.value.problems] == [f"play.toml: {problem}"]
+
+
+def test_later_than_no_fact_is_a_mistake(tmp_path: Path) -> None:
+    text = 'title = "T"\nabout = "A"\n[when]\nband_turns = ["red"]\n[unless]\nlater = "payment"\n[alert]\ntitle = "A"\n'
+    (tmp_path / "play.toml").write_text(text, "utf-8")
+
+    with pytest.raises(Problems, match="is later than no fact"):
+        load(tmp_path.glob("*.toml"))
