@@ -213,7 +213,7 @@ def test_what_is_over_is_not_acted_on() -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ('later = "paymnt"', "unless.later: 'paymnt' is no kind of fact → did you mean \"payment\"?"),
+        ('later = "paymnt"', "unless.later: 'paymnt' is no kind of fact → did you mean 'payment'?"),
         ("", "unless: says nothing → give later or none_open"),
     ],
 )
