@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_every_move_of_every_customer_sums_to_the_last_decimal() -> None:
         for customer_id, score in latest.items():
             kept = [records.score_as_of(store, customer_id, START + week * 7 * DAY) for week in range(WEEKS + 1)]
             stood = [one for one in kept if one is not None]
-            for old, new in [*zip(stood, stood[1:], strict=False), (stood[0], score)]:
+            for old, new in [*pairwise(stood), (stood[0], score)]:
                 if old.id == new.id:
                     continue
                 found = report.moved(workspace, old, new)
