@@ -21,7 +21,7 @@ import jinja2
 from worker import river
 from worker.assess import shown_score
 from worker.lib import assets
-from worker.lib.clock import DAY, day_text, end_of_day, local_day, seconds
+from worker.lib.clock import DAY, day_number, day_text, end_of_day, local_day, seconds
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import spell, written
 from worker.lib.store import Row
@@ -44,6 +44,8 @@ WEEK: Final = 7
 """Everybody is looked at once in so many days."""
 VALUE_DAYS: Final = 90
 """What a customer paid in so many days is what they are worth here."""
+SILENT: Final = 14 * DAY
+"""Where nothing was heard of anybody for so long, the data end before the period does."""
 STOOD_STILL: Final = 2 * DAY
 """A source whose pulls had not gone well for so long by the end of a day could not be known on that day."""
 
@@ -123,11 +125,20 @@ def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
 
 
 def look_back(
-    workspace: Workspace, card: Card, days: int, *, troubles: Mapping[str, str] | None = None,
+    workspace: Workspace, card: Card, days: int, *, as_of: str = "", troubles: Mapping[str, str] | None = None,
     progress: Progress = _quietly,
 ) -> LookBack:  # fmt: skip
-    """Who left in the last `days` days, and what the card would have said, from nothing that was not known by then."""
-    return _LookingBack(workspace, card, days, progress).tell(troubles or {})
+    """Who left in the last `days` days, and what the card would have said, from nothing that was not known by then.
+
+    The days end now, or with the local day `as_of` (2026-01-31). Raises Problems for what is no day.
+    """
+    now = seconds(workspace.clock)
+    if as_of:
+        try:
+            now = min(now, end_of_day(day_number(as_of), workspace.time_zone))
+        except (ValueError, OverflowError):
+            raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
+    return _LookingBack(workspace, card, days, now, progress).tell(troubles or {})
 
 
 @dataclass
@@ -165,10 +176,10 @@ class _Watch:
 class _LookingBack:
     """One look-back: the walk before each departure, and the weeks of everybody."""
 
-    def __init__(self, workspace: Workspace, card: Card, days: int, progress: Progress) -> None:
+    def __init__(self, workspace: Workspace, card: Card, days: int, now: int, progress: Progress) -> None:
         self._workspace, self._card, self._days, self._progress = workspace, card, days, progress
         self._store = workspace.store
-        self._now = seconds(workspace.clock)
+        self._now = now
         self._since = self._now - days * DAY
         self._sources = known_sources(workspace)
         self._pasts = records.pasts(self._store, self._now, workspace.time_zone)
@@ -313,6 +324,7 @@ class _LookingBack:
             stayed=tuple(stayed), horizons=tally.horizons(card, left, paid_before),
             square=Square(red_left, len(red), len(left) - red_left, len(here) - len(red)),
             shares={band: words.percent(self._bands[band], seen) for band in tally.bands_of(card)},
+            last_heard=self._last_heard(),
             mostly_grey=self._bands[GREY] * 2 >= seen > 0, average=round(seen / self._weeks),
             unseen={
                 name.replace("_", " "): words.percent(self._known[name], seen)
@@ -323,6 +335,12 @@ class _LookingBack:
             paid_stayed=tally.money(tally.total(self._paid(customer_id, self._now) for customer_id in red)),
             troubles=dict(troubles),
         )  # fmt: skip
+
+    def _last_heard(self) -> str:
+        last = records.last_heard(self._store, self._now)
+        if last is None or self._now - last <= SILENT:
+            return ""
+        return day_text(local_day(last, self._workspace.time_zone))
 
     def _left(self, trail: _Trail, paid: Mapping[str, int]) -> Left:
         watch, back_at = self._watches.get(trail.past.customer_id), trail.departure.back_at

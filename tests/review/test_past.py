@@ -37,3 +37,10 @@ def test_a_second_farewell_in_a_row_is_none_and_coming_back_is_told() -> None:
     one = past(joined(1), left(10), left(11), joined(15), left(30, "failed payment"))
 
     assert one.departures() == [Departure("by choice", 10, 15), Departure("failed payment", 30, None)]
+
+
+def test_who_takes_another_subscription_in_the_same_second_has_not_left() -> None:
+    one = past(joined(1), left(10), Step("subscription", "", 10, 10), left(30), first_known=1)
+
+    assert one.departures() == [Departure("by choice", 30, None)]
+    assert one.since(10) == 1

@@ -44,7 +44,7 @@ def look(left: int) -> LookBack:
         business="Acme", card="Test", version="v", since="2025-01-01", until="2026-01-01", days=365, best="green",
         worst="red", left=tuple(_left(n, "green", "yellow", "red") for n in range(left)), left_otherwise={}, stayed=(),
         horizons=tuple(Horizon(days, counts, 0, {}) for days in (90, 60, 30)),
-        square=Square(left, 24, 0, 166), shares={"red": "7%", "grey": "2%"}, mostly_grey=False, average=180, unseen={}, paid_left={}, paid_stayed={},
+        square=Square(left, 24, 0, 166), shares={"red": "7%", "grey": "2%"}, last_heard="", mostly_grey=False, average=180, unseen={}, paid_left={}, paid_stayed={},
     )  # fmt: skip
 
 

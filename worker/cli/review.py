@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     "--recipe", default="", metavar="CARD", help="A recipe's name, as `starter`, or a card's file; else your own card."
 )
 @click.option("--days", type=click.IntRange(30, 1830), default=365, show_default=True, help="How far to look back.")
+@click.option("--as-of", "as_of", default="", help="End with this local day instead of now.")
 @click.option("--html", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write it as one page as well.")
 @click.option("--no-pull", is_flag=True, help="Ask no vendor; look at what is stored.")
 @as_json_option
@@ -38,7 +39,9 @@ def lookback(folder: Path, /, **asked: object) -> None:
 
 
 @with_workspace
-def _look_back(workspace: Workspace, *, recipe: str, days: int, to: Path | None, no_pull: bool, as_json: bool) -> None:
+def _look_back(
+    workspace: Workspace, *, recipe: str, days: int, as_of: str, to: Path | None, no_pull: bool, as_json: bool
+) -> None:
     from worker import lookback as joined
     from worker.review import words
 
@@ -54,7 +57,7 @@ def _look_back(workspace: Workspace, *, recipe: str, days: int, to: Path | None,
         length=joined.steps(days), label="Looking back", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         look = joined.look_back(
-            workspace, card, days, troubles=troubles, progress=lambda done: bar.update(done - bar.pos)
+            workspace, card, days, as_of=as_of, troubles=troubles, progress=lambda done: bar.update(done - bar.pos)
         )
     if to is not None:
         to.write_text(joined.as_page(look), "utf-8")

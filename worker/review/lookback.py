@@ -35,7 +35,7 @@ class View:
     on: str
     """The local day: 2026-01-31."""
     band: str
-    """"" where they were not a customer yet (or had left, and come back later)."""
+    """"" where they were not a customer then (or had left, and come back later)."""
     score: str
     """Whole points; "" while unknown."""
     why: tuple[str, ...]
@@ -101,7 +101,7 @@ class Horizon:
     bands: dict[str, int]
     """band -> customers, best first, grey last."""
     absent: int
-    """Not a customer yet."""
+    """Not a customer then."""
     paid: dict[str, dict[str, str]]
     """band -> currency -> what these paid in the 90 days before they left."""
 
@@ -155,6 +155,8 @@ class LookBack:
     square: Square
     shares: dict[str, str]
     """band -> how much of everybody, on the average of the days that were looked at: `7%`."""
+    last_heard: str
+    """The day of the last fact where that was long before the end; "" otherwise."""
     mostly_grey: bool
     """On half of the days or more too little was known to give a colour."""
     average: int

@@ -63,7 +63,10 @@ class Past:
         return min(joined, default=self.first_known)
 
     def departures(self) -> list[Departure]:
-        """Each time they went while they were here, in order of time. A second farewell in a row is none."""
+        """Each time they went while they were here, in order of time.
+
+        A second farewell in a row is none, nor is one with a coming in the same second: a plan was switched.
+        """
         found: list[Departure] = []
         here = True
         for step in self.steps:
@@ -74,7 +77,7 @@ class Past:
             elif here:
                 found.append(Departure(step.label, step.at, None))
                 here = False
-        return found
+        return [one for one in found if one.back_at != one.at]
 
     def _known(self, at: int) -> Iterator[Step]:
         return (one for one in self.steps if one.known_at <= at)

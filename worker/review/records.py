@@ -39,6 +39,12 @@ def kinds_known(store: Store) -> dict[str, int]:
     return {row["kind"]: row["at"] for row in store.rows(sql("review", "kinds_known"))}
 
 
+def last_heard(store: Store, now: int) -> int | None:
+    """When the last thing happened until now; None where nothing did."""
+    found: int | None = store.value(sql("review", "last_heard"), {"now": now})
+    return found
+
+
 def successes(store: Store) -> dict[str, list[int]]:
     """`stripe invoices` -> when a pull of it went well, in order of time."""
     found: dict[str, list[int]] = defaultdict(list)

@@ -57,7 +57,7 @@ def stood(horizon: Horizon) -> str:
     if horizon.bands[GREY]:
         counts.append(f"{horizon.bands[GREY]} grey (too little known)")
     if horizon.absent:
-        counts.append(f"{horizon.absent} not a customer yet")
+        counts.append(f"{horizon.absent} not a customer then")
     return ", ".join(counts) or "nobody"
 
 
@@ -72,7 +72,7 @@ def ended(look: LookBack) -> str:
 
 def view(one: View) -> str:
     """`red 34`, `grey`, or that they were no customer yet."""
-    return f"{one.band} {one.score if one.band != GREY else ''}".strip() or "not a customer yet"
+    return f"{one.band} {one.score if one.band != GREY else ''}".strip() or "not a customer then"
 
 
 def red_for(look: LookBack, one: Left) -> str:
@@ -115,6 +115,11 @@ def warnings(look: LookBack) -> list[str]:
     elif len(look.left) < FEW:
         found.append(
             f"Only {len(look.left)} left by choice: too few to tell a good card from luck. Read the stories, not the shares."
+        )
+    if look.last_heard:
+        found.append(
+            f"The last that was heard of anybody is from {look.last_heard}: since then all are silent, and look worse "
+            f"for it. Look back from there with --as-of {look.last_heard}."
         )
     if look.mostly_grey:
         asked = f" It asks for {', '.join(look.unseen)}." if look.unseen else ""

@@ -3,11 +3,11 @@
 -- name: customers
 select id, name, time_zone from customers where merged_into is null order by id
 
--- name: steps: how customers came and went; of one second the coming first, since who left then is gone
+-- name: steps: how customers came and went; of one second the coming last: one subscription may replace another
 select customer_id, kind, label, at, case when known_at > at then known_at else at end as known_at
 from facts
 where kind in ('left', 'joined', 'subscription') and (kind <> 'subscription' or value > 0) and at <= :now
-order by customer_id, at, case when kind = 'left' then 1 else 0 end, label, id
+order by customer_id, at, case when kind = 'left' then 0 else 1 end, label, id
 
 -- name: first_known: since when anything is known of each
 select customer_id, min(case when known_at > at then known_at else at end) as at
@@ -32,3 +32,6 @@ select finished_at, summary from runs where finished_at is not null and summary 
 
 -- name: outages
 select kinds, opened_at, ended_at from outages order by opened_at, id
+
+-- name: last_heard
+select max(at) as at from facts where at <= :now
