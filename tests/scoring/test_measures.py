@@ -160,10 +160,18 @@ def test_a_measure_says_why_it_cannot_be_known(sqlite_store: Store, sources: Sou
     assert found.state == state
 
 
-def test_kinds_of_your_own_need_no_source(sqlite_store: Store) -> None:
-    found = reading(sqlite_store, 'read = "number of custom.seen ever"', [], sources=Sources(connected=set()))
+def test_kinds_of_your_own_do_not_apply_before_the_first_was_heard(sqlite_store: Store) -> None:
+    body = 'read = "number of custom.seen ever"'
 
-    assert found.state == "value"
+    assert reading(sqlite_store, body, [], sources=Sources(connected=set())).state == "not_applicable"
+    assert reading(sqlite_store, body, [], sources=Sources(connected={"custom.seen"})).value == 0
+
+
+def test_of_several_kinds_together_one_that_is_connected_is_enough(sqlite_store: Store) -> None:
+    body = 'read = "days with mails opened or mails clicked ever"'
+
+    assert reading(sqlite_store, body, [], sources=Sources(connected={"mail_clicked"})).value == 0
+    assert reading(sqlite_store, body, [], sources=Sources(connected={"login"})).state == "not_applicable"
 
 
 def test_what_happens_after_the_moment_has_no_influence(store: Store) -> None:

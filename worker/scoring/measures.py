@@ -53,20 +53,23 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What we can know at all. Kinds of your own (`custom.…`) come by the API, which is always connected."""
+    """What we can know at all."""
 
     connected: Collection[str] | None = None
-    """The kinds that some connected source can give; None where every kind is (as in `keepwell eval`)."""
+    """The kinds that some connected source can give, and those of your own that were ever heard; None where every kind
+    is (as in `keepwell eval`)."""
     down: Collection[str] = frozenset()
     """The kinds whose source has not succeeded for too long."""
 
-    def state(self, kinds: Collection[str]) -> State:
-        """What these say about a measure over these kinds, before any fact is looked at."""
-        if self.connected is not None and any(
-            kind not in self.connected and not kind.startswith("custom.") for kind in kinds
-        ):
+    def state(self, measure: Measure) -> State:
+        """What these say about a measure, before any fact is looked at.
+
+        Where it reads several kinds together, one that is connected is enough.
+        """
+        kinds = [side.kinds for side in (measure.read, measure.against) if isinstance(side, Read) and side.kinds]
+        if self.connected is not None and any(not any(one in self.connected for one in side) for side in kinds):
             return "not_applicable"
-        return "source_down" if any(kind in self.down for kind in kinds) else "value"
+        return "source_down" if any(kind in self.down for kind in measure.kinds) else "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class Wanted:
 
     def __init__(self, card: Card, sources: Sources, today: int | None) -> None:
         """`today` may be None for a card that asks nothing of the calendar."""
-        self.states = {name: sources.state(one.kinds) for name, one in card.measures.items()}
+        self.states = {name: sources.state(one) for name, one in card.measures.items()}
         self.measures = {name: _dated(one, today) for name, one in card.measures.items()}
         known = {name: one for name, one in self.measures.items() if self.states[name] == "value"}
         self.reads = list(reads_of(known))
