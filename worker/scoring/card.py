@@ -339,6 +339,9 @@ class Card:
             for name, mix in self.inside_out:
                 parts = [(weight, self.bounds[one]) for one, weight in mix.measures.items()]
                 parts += [(weight, found[one]) for one, weight in mix.dimensions.items()]
+                if not parts:
+                    found[name] = Bounds(Decimal(0), Decimal(0))
+                    continue
                 low = mix.combined([(weight, one.low) for weight, one in parts], self.colour_of)
                 high = mix.combined([(weight, one.high) for weight, one in parts], self.colour_of)
                 found[name] = Bounds(mix.rounded(low), mix.rounded(high))
