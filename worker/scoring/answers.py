@@ -31,39 +31,18 @@ _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,18})?")
 _EPOCH: Final = date(1970, 1, 1)
 
 
+Find = Callable[[Rows, int, int | None], Raw]
+"""From a customer's rows, the local day and the age in days (None where nobody knows) to what a value depends on."""
+
+
 class Answer:
     """How a read is found in the rows of a customer, and what it comes to."""
 
     def __init__(self, read: Read, asked: Asked) -> None:
         """`asked` is the statement that the rows come from."""
         self.read = read
-        self._places = asked.places.get(read, ())
-        self._attribute = asked.attributes.get(read.attribute, -1)
-        self._merge: Callable[[Any], Any] = {"lowest": min, "since_first": min, "highest": max, "since": max}.get(
-            read.what, sum
-        )
-
-    def raw(self, rows: Rows, today: int, age: int | None) -> Raw:
-        """What the value depends on; `age` in whole days, None where nobody knows."""
-        what = self.read.what
-        if what == "age":
-            return (age,)
-        if what in ATTRIBUTES:
-            text = attribute_in(rows, self._attribute)
-            return (text,) if what == "attribute" else (text, today)
-        if what in ENDS:
-            found = [(row["c1"], row["text"], row["c0"]) for row in rows.get(self._places[0][0], ())]
-            # Of answers given in one second the greatest speaks; of the first ones the least, as in the roll-up.
-            return () if not found else min(found) if what == "first" else max(found)
-        if period_of(self.read):
-            return tuple(sorted((row["c0"], row["c1"], row["c2"]) for row in rows.get(self._places[0][0], ())))
-        parts = [[rows[place][0][column] for column in columns] for place, columns in self._places if place in rows]
-        merged = parts[0] if len(parts) == 1 else [self._merged(column) for column in zip(*parts, strict=True)]
-        return (*merged, today) if what in ("since", "since_first") else tuple(merged)
-
-    def _merged(self, column: Sequence[int | None]) -> int | None:
-        given = [number for number in column if number is not None]
-        return self._merge(given) if given else None
+        self.raw: Find = _finder(read, asked)
+        """Asked of every customer for every measure, so what can be settled before is settled once."""
 
     def told(self, raw: Raw) -> Told:
         """The value that these numbers come to."""
@@ -84,7 +63,7 @@ class Answer:
             case "latest_label":
                 return (raw[1], raw[2]) if raw else (None, None)
             case "since" | "since_first":
-                return (None, None) if len(raw) == 1 or raw[0] is None else (Decimal(raw[1] - raw[0]), raw[0])
+                return (None, None) if not raw or raw[0] is None else (Decimal(raw[1] - raw[0]), raw[0])
             case "days_with" | "weeks_with" | "months_with" | "labels":
                 return Decimal(raw[0] if raw else 0), None
             case "now":
@@ -122,6 +101,68 @@ class Answer:
                 return max(numbers)
             case _:
                 return sum(numbers, Decimal(0)) / len(numbers)
+
+
+# -- where it is found ------------------------------------------------------------------------------------------------
+
+
+def _finder(read: Read, asked: Asked) -> Find:
+    if read.what == "age":
+        return lambda rows, today, age: (age,)
+    if read.what in ATTRIBUTES:
+        place = asked.attributes.get(read.attribute, -1)
+        if read.what == "attribute":
+            return lambda rows, today, age: (attribute_in(rows, place),)
+        return lambda rows, today, age: (attribute_in(rows, place), today)
+    places = asked.places.get(read, ())
+    if not places:  # its source is not there, or down: nobody will ask
+        return lambda rows, today, age: ()
+    if read.what in ENDS:
+        return _end_finder(read, places[0][0])
+    if period_of(read):
+        place = places[0][0]
+        return lambda rows, today, age: tuple(sorted((row["c0"], row["c1"], row["c2"]) for row in rows.get(place, ())))
+    return _sum_finder(read, places)
+
+
+def _end_finder(read: Read, place: int) -> Find:
+    # Of answers given in one second the greatest speaks; of the first ones the least, as in the roll-up.
+    spoke = min if read.what == "first" else max
+
+    def raw(rows: Rows, today: int, age: int | None) -> Raw:
+        found = [(row["c1"], row["text"], row["c0"]) for row in rows.get(place, ())]
+        return spoke(found) if found else ()
+
+    return raw
+
+
+def _sum_finder(read: Read, places: Sequence[tuple[int, tuple[str, ...]]]) -> Find:
+    dated = read.what in ("since", "since_first")
+    merge: Callable[[Sequence[int]], int] = _MERGES.get(read.what, sum)
+
+    def of_one(rows: Rows, today: int, age: int | None) -> Raw:
+        found = rows.get(place)
+        if found is None:
+            return ()
+        number = found[0][column]
+        return (number, today) if dated else (number,)
+
+    def of_many(rows: Rows, today: int, age: int | None) -> Raw:
+        parts = [[rows[place][0][column] for column in columns] for place, columns in places if place in rows]
+        given = [[number for number in column if number is not None] for column in zip(*parts, strict=True)]
+        merged = tuple(merge(numbers) if numbers else None for numbers in given)
+        return (*merged, today) if dated and merged else merged
+
+    if len(places) == len(places[0][1]) == 1:
+        ((place, (column,)),) = places
+        return of_one
+    return of_many
+
+
+_MERGES: Final[Mapping[str, Callable[[Sequence[int]], int]]] = {
+    "lowest": min, "since_first": min, "highest": max, "since": max,
+}  # fmt: skip
+"""How the parts are put together; all else is added up."""
 
 
 def attribute_in(rows: Rows, place: int) -> str | None:
