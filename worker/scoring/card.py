@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from worker.lib.rounding import CONTEXT, half_up, nine
 from worker.scoring.expressions import Expression
@@ -173,7 +173,7 @@ class Mix(Shares):
         """Half up to the decimals that it says; the number itself where it says none."""
         return number if self.decimals is None else half_up(number, self.decimals)
 
-    @property
+    @cached_property
     def is_mean(self) -> bool:
         """A weighted mean of its parts and nothing else, so that each part's own cost is its share."""
         plain = self.floor is None and self.cap is None and self.decimals is None
@@ -292,6 +292,17 @@ class Card:
     def is_mean(self) -> bool:
         """Every number on the way to the score is a weighted mean, so that what a measure costs is its share."""
         return not self.bonus and self.score.is_mean and all(mix.is_mean for mix in self.dimensions.values())
+
+    @cached_property
+    def mixes_with_others(self) -> tuple[Mix, ...]:
+        """The mixes that have other shares for some customers."""
+        mixes = (*self.dimensions.values(), self.score, *self.scores.values())
+        return tuple(mix for mix in mixes if mix.instead)
+
+    @cached_property
+    def frames(self) -> dict[Any, Any]:
+        """What `mixing` keeps with the card."""
+        return {}
 
     @cached_property
     def full_marks(self) -> Mapping[str, Decimal]:

@@ -6,6 +6,9 @@ What is not known is left out: the others' shares grow, and coverage says how mu
 Coverage is the share of importance that was known, down the tree. In a sum a part's importance is how far it can move
 the sum, from the fewest points its table gives to the most; everywhere else it is its share. A mix that knows less
 than its `known_at_least` is not known itself, and counts for nothing above.
+
+All of that hangs on which measures are known, not on their points; so it is worked out once for all customers of whom
+the same is known, and kept with the card (`Frame`).
 """
 
 from __future__ import annotations
@@ -15,65 +18,120 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from worker.scoring.card import Card, Mix, Shares
+from worker.scoring.card import HEALTH, Card, Mix, Shares
 from worker.scoring.expressions import Known, truth
 
 _NONE: Final = Decimal(0)
 _ALL: Final = Decimal(1)
 
+_MOST: Final = 4096
+"""Frames that a card keeps; there are far fewer of them than customers."""
+
 
 @dataclass(frozen=True, slots=True)
-class Dimensions:
-    """What the dimensions came to for one customer."""
+class Blend:
+    """One mix for all of whom the same is known."""
 
-    values: Mapping[str, Decimal | None]
-    """None where nothing, or too little, is known."""
-    known: Mapping[str, Decimal]
+    name: str
+    mix: Mix
+    measures: tuple[tuple[str, Decimal], ...]
+    """The known ones and their weights, in one order."""
+    dimensions: tuple[tuple[str, Decimal], ...]
+    weight: Decimal
+    """Of all of these together."""
+    coverage: Decimal
     """The share of importance known inside, 0 to 1."""
+    is_known: bool
+    """Enough of it is."""
+
+    def value(self, card: Card, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None]) -> Decimal:
+        """What it comes to, not rounded. Only where it is known."""
+        if self.mix.is_mean:
+            total = _NONE
+            for name, weight in self.measures:
+                total += weight * points[name]
+            for name, weight in self.dimensions:
+                total += weight * (dimensions[name] or _NONE)
+            return total / self.weight
+        parts = [(weight, points[name]) for name, weight in self.measures]
+        parts += [(weight, dimensions[name] or _NONE) for name, weight in self.dimensions]
+        return self.mix.combined(parts, card.colour_of)
 
 
-def dimensions_of(card: Card, points: Mapping[str, Decimal], seen: Known) -> Dimensions:
-    """Every dimension of the card, from the points of the measures that are known."""
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All mixes of a card for all of whom the same is known."""
+
+    dimensions: tuple[Blend, ...]
+    """Each behind those that are in it."""
+    score: Blend
+    others: tuple[Blend, ...]
+    """The scores beside health, by name."""
+    shares: Mapping[str, Decimal]
+    """How much of the score each known measure decides by the shares alone; together 1."""
+
+
+def frame(card: Card, known: tuple[str, ...], seen: Known) -> Frame:
+    """The frame for those of whom these measures are known; `seen` tells which shares hold for them."""
+    key = (known, *(_place(mix, seen) for mix in card.mixes_with_others)) if card.mixes_with_others else known
+    found: Frame | None = card.frames.get(key)
+    if found is None:
+        if len(card.frames) >= _MOST:
+            card.frames.clear()
+        found = card.frames[key] = _framed(card, frozenset(known), seen)
+    return found
+
+
+def dimensions_of(card: Card, framed: Frame, points: Mapping[str, Decimal]) -> dict[str, Decimal | None]:
+    """Every dimension, rounded as it says; None where nothing, or too little, is known."""
     values: dict[str, Decimal | None] = {}
-    known: dict[str, Decimal] = {}
-    inside = Dimensions(values, known)
+    for blend in framed.dimensions:
+        values[blend.name] = blend.mix.rounded(blend.value(card, points, values)) if blend.is_known else None
+    return values
+
+
+def _place(mix: Mix, seen: Known) -> int:
+    """Which of a mix's shares hold: the place of the first whose condition does, -1 for the usual ones."""
+    return next((place for place, other in enumerate(mix.instead) if truth(other.when, seen)), -1)
+
+
+def _framed(card: Card, known: frozenset[str], seen: Known) -> Frame:
+    inside: dict[str, Blend] = {}
     for name, mix in card.inside_out:
-        value, coverage = mixed(card, mix, points, inside, seen)
-        values[name] = None if value is None else mix.rounded(value)
-        known[name] = _NONE if value is None else coverage
-    return inside
+        inside[name] = _blend(card, name, mix, known, inside, seen)
+    score = _blend(card, HEALTH, card.score, known, inside, seen)
+    others = tuple(_blend(card, name, mix, known, inside, seen) for name, mix in sorted(card.scores.items()))
+    return Frame(tuple(inside.values()), score, others, _decided(score, inside))
 
 
-def mixed(
-    card: Card, mix: Mix, points: Mapping[str, Decimal], inside: Dimensions, seen: Known
-) -> tuple[Decimal | None, Decimal]:
-    """What a mix comes to, not rounded, None where too little is known; and the share of importance that was known."""
-    measures, dimensions = shares_of(mix, seen).by_name
-    parts: list[tuple[Decimal, Decimal]] = []
-    known = whole = _NONE
-    for name, weight in measures:
-        importance = card.bounds[name].span if mix.combine == "sum" else weight
+def _blend(card: Card, name: str, mix: Mix, known: frozenset[str], inside: Mapping[str, Blend], seen: Known) -> Blend:
+    place = _place(mix, seen)
+    shares: Shares = mix if place < 0 else mix.instead[place]
+    measures, dimensions = shares.by_name
+    summed = mix.combine == "sum"
+    whole = found = _NONE
+    for one, weight in measures:
+        importance = card.bounds[one].span if summed else weight
         whole += importance
-        given = points.get(name)
-        if given is not None:
-            known += importance
-            parts.append((weight, given))
-    for name, weight in dimensions:
-        importance = card.inner_bounds[name].span if mix.combine == "sum" else weight
+        found += importance if one in known else _NONE
+    for one, weight in dimensions:
+        importance = card.inner_bounds[one].span if summed else weight
         whole += importance
-        value = inside.values[name]
-        if value is not None:
-            known += importance * inside.known[name]
-            parts.append((weight, value))
-    coverage = known / whole if whole else (_ALL if parts else _NONE)
-    if not parts or coverage < mix.known_at_least:
-        return None, coverage
-    return mix.combined(parts, card.colour_of), coverage
+        found += importance * inside[one].coverage if inside[one].is_known else _NONE
+    measures = tuple(one for one in measures if one[0] in known)
+    dimensions = tuple(one for one in dimensions if inside[one[0]].is_known)
+    parts = measures + dimensions
+    coverage = found / whole if whole else (_ALL if parts else _NONE)
+    weight = sum((one for _, one in parts), _NONE)
+    return Blend(name, mix, measures, dimensions, weight, coverage, bool(parts) and coverage >= mix.known_at_least)
 
 
-def shares_of(mix: Mix, seen: Known) -> Shares:
-    """The shares that hold for this customer."""
-    for other in mix.instead:
-        if truth(other.when, seen):
-            return other
-    return mix
+def _decided(score: Blend, inside: Mapping[str, Blend]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    blends = [(score, _ALL)]
+    while blends:
+        blend, share = blends.pop()
+        for name, weight in blend.measures:
+            found[name] = share * weight / blend.weight
+        blends += [(inside[name], share * weight / blend.weight) for name, weight in blend.dimensions]
+    return found

@@ -17,12 +17,11 @@ from worker.scoring.assessment import Assessment, Driver, Judged, Override
 from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
 from worker.scoring.expressions import Known, Value, truth
 from worker.scoring.measures import Reading
-from worker.scoring.mixing import Dimensions, dimensions_of, mixed, shares_of
+from worker.scoring.mixing import Frame, dimensions_of, frame
 
 __all__ = ["Assessment", "Driver", "Judged", "Override", "assess", "effective_points", "known_shares"]
 
 _NONE: Final = Decimal(0)
-_ALL: Final = Decimal(1)
 
 
 def assess(
@@ -55,8 +54,7 @@ def known_shares(card: Card, known: Iterable[str], seen: Known | None = None) ->
     """
     seen = seen or Known({}, GREY, card.order)
     with localcontext(CONTEXT):
-        points = dict.fromkeys(known, _NONE)
-        return _shares(card, points, dimensions_of(card, points, seen).values, seen)
+        return dict(frame(card, tuple(sorted(known)), seen).shares)
 
 
 def effective_points(card: Card) -> dict[str, Decimal]:
@@ -66,14 +64,12 @@ def effective_points(card: Card) -> dict[str, Decimal]:
     Largest first, then by name.
     """
     with localcontext(CONTEXT):
-        seen = Known({}, GREY, card.order)
         best = dict(card.full_marks)
-        at_best = _before_range(card, best, seen)
-        assert at_best is not None or not best
+        framed = frame(card, tuple(best), Known({}, GREY, card.order))
         found = {}
-        for name in best:
-            without = _before_range(card, {**best, name: card.bounds[name].low}, seen)
-            found[name] = nine((at_best or _NONE) - (without or _NONE))
+        for name in best if framed.score.is_known else ():
+            without = _before_range(card, framed, {**best, name: card.bounds[name].low})
+            found[name] = nine(_before_range(card, framed, best) - without)
         return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
@@ -123,13 +119,15 @@ class _Ruled:
 
 def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment:
     judged, points = _worth(card, found, seen)
-    inside = dimensions_of(card, points, seen)
-    mean, known = mixed(card, card.score, points, inside, seen)
-    raw = None if mean is None else _in_range(card, mean + _bonus(card, points))
+    framed = frame(card, tuple(points), seen)
+    values = dimensions_of(card, framed, points)
+    raw = None
+    if framed.score.is_known:
+        raw = _in_range(card, framed.score.value(card, points, values) + _bonus(card, points))
     # Rounded only here, at the end, and summed in one order, so that the order of the card decides no digit.
-    base, coverage = None if raw is None else nine(raw), nine(known)
-    dimensions = {name: None if value is None else nine(value) for name, value in inside.values.items()}
-    bases = {HEALTH: base, **_others(card, points, inside, seen)}
+    base, coverage = None if raw is None else nine(raw), nine(framed.score.coverage)
+    dimensions = {name: None if value is None else nine(value) for name, value in values.items()}
+    bases = {HEALTH: base, **_others(card, framed, points, values)}
     is_known = base is not None and coverage >= card.least_known
     scores = {name: _rounded(card, name, value) for name, value in bases.items()}
     band = _band(card, base if card.cut_raw else scores[HEALTH]) if is_known else GREY
@@ -147,7 +145,7 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
         coverage=coverage,
         dimensions=dimensions,
         measures=judged,
-        drivers=() if raw is None else _drivers(card, points, inside.values, seen, raw),
+        drivers=() if raw is None else _drivers(card, framed, points, raw),
         rules=tuple(rules),
         signals=tuple(name for name, signal in card.signals.items() if truth(signal.when, after)),
         at_most=health.at_most,
@@ -197,13 +195,14 @@ def _bonus(card: Card, points: Mapping[str, Decimal]) -> Decimal:
     )
 
 
-def _others(card: Card, points: Mapping[str, Decimal], inside: Dimensions, seen: Known) -> dict[str, Decimal | None]:
+def _others(
+    card: Card, framed: Frame, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None]
+) -> dict[str, Decimal | None]:
     """The scores beside health, before their rules, not rounded but to nine."""
-    found: dict[str, Decimal | None] = {}
-    for name, mix in sorted(card.scores.items()):
-        value, _ = mixed(card, mix, points, inside, seen)
-        found[name] = None if value is None else nine(_in_range(card, value))
-    return found
+    return {
+        blend.name: nine(_in_range(card, blend.value(card, points, dimensions))) if blend.is_known else None
+        for blend in framed.others
+    }
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
@@ -254,41 +253,23 @@ def _bands(card: Card, limits: Iterable[str | Decimal]) -> list[str]:
 # -- what a measure costs ---------------------------------------------------------------------------------------------
 
 
-def _drivers(
-    card: Card, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None], seen: Known, raw: Decimal
-) -> tuple[Driver, ...]:
+def _drivers(card: Card, framed: Frame, points: Mapping[str, Decimal], raw: Decimal) -> tuple[Driver, ...]:
     """What each measure costs the score before the rules, against its best."""
     lost: dict[str, Decimal] = {}
     if card.is_mean:
-        for name, share in _shares(card, points, dimensions, seen).items():
-            lost[name] = nine(share * (card.highest - points[name]))
+        for name, share in framed.shares.items():
+            if points[name] != card.highest:
+                lost[name] = nine(share * (card.highest - points[name]))
     else:
         for name, best in card.full_marks.items():
             if name in points and best > points[name]:
-                better = _before_range(card, {**points, name: best}, seen)
-                lost[name] = _NONE if better is None else nine(_in_range(card, better) - raw)
+                better = _before_range(card, framed, {**points, name: best})
+                lost[name] = nine(_in_range(card, better) - raw)
     found = [Driver(name, cost) for name, cost in lost.items() if cost > 0]
-    return tuple(sorted(found, key=lambda one: (-one.points_lost, one.measure)))
+    found.sort(key=lambda one: (-one.points_lost, one.measure))
+    return tuple(found)
 
 
-def _before_range(card: Card, points: Mapping[str, Decimal], seen: Known) -> Decimal | None:
-    value, _ = mixed(card, card.score, points, dimensions_of(card, points, seen), seen)
-    return None if value is None else value + _bonus(card, points)
-
-
-def _shares(
-    card: Card, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None], seen: Known
-) -> dict[str, Decimal]:
-    """How much of the score each known measure decides, where all is weighted means."""
-    found: dict[str, Decimal] = {}
-    mixes = [(card.score, _ALL)]
-    while mixes:
-        mix, share = mixes.pop()
-        measures, inner = shares_of(mix, seen).by_name
-        parts = [(name, weight) for name, weight in measures if name in points]
-        wholes = [(name, weight) for name, weight in inner if dimensions[name] is not None]
-        known = sum((weight for _, weight in (*parts, *wholes)), _NONE)
-        for name, weight in parts:
-            found[name] = share * weight / known
-        mixes += [(card.dimensions[name], share * weight / known) for name, weight in wholes]
-    return found
+def _before_range(card: Card, framed: Frame, points: Mapping[str, Decimal]) -> Decimal:
+    """The score with its bonus, before its range cuts anything off. Only where it is known."""
+    return framed.score.value(card, points, dimensions_of(card, framed, points)) + _bonus(card, points)
