@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -22,7 +22,7 @@ from worker.lib.problems import Problems
 from worker.lib.rounding import half_up, plain
 from worker.plays import records as plays_records
 from worker.plays import rules
-from worker.replay import Customer, Day, Life, Readings
+from worker.replay import Customer, Day, Life
 from worker.review import preview as tally
 from worker.review import words
 from worker.review.preview import Farewell, Preview, Side, Turned, Watched, Writes
@@ -101,7 +101,7 @@ class _Tally:
 
     def count(self, life: Life, plays: Mapping[str, rules.Play]) -> None:
         """Count one customer's days."""
-        turns = life.turns
+        turns = [one for one in life.events if one.turned_from]
         self.changes += len(turns)
         self.flaps += tally.flaps([(one.moment.today, one.turned_from, one.band) for one in turns])
         self.plays.update(_set_off(self.card, life, plays))
@@ -133,8 +133,8 @@ class _Previewing:
     def tell(self) -> Preview:
         """All of it."""
         everybody = replay.customers(self._store, self._now, self._days, self._workspace.time_zone)
-        lives = zip(self._lives(self._old.card, everybody), self._lives(self._new.card, everybody), strict=True)
-        for done, (old, new) in enumerate(lives, start=1):
+        both = (replay.lives(self._store, one.card, everybody, self._sources) for one in (self._old, self._new))
+        for done, (old, new) in enumerate(zip(*both, strict=True), start=1):
             self._look_at(old, new)
             self._progress(done)
         zone = self._workspace.time_zone
@@ -152,29 +152,23 @@ class _Previewing:
             remarks=tuple(self._remarks()),
         )  # fmt: skip
 
-    def _lives(self, card: Card, everybody: Sequence[Customer]) -> Iterator[tuple[Life, Readings | None]]:
-        for customer, readings in replay.read_each_day(self._store, card, everybody, self._sources):
-            yield replay.live(card, customer, readings), readings[-1]
-
-    def _look_at(self, old: tuple[Life, Readings | None], new: tuple[Life, Readings | None]) -> None:
-        (was, _), (would, readings) = old, new
+    def _look_at(self, was: Life, would: Life) -> None:
         plays = self._workspace.plays
         self._old.count(was, plays)
         self._new.count(would, plays)
-        if not was.days or not would.days:
+        before, after = was.last, would.last
+        if before is None or after is None:
             return
         self._farewell(was, would)
-        if was.days[-1].moment.at < self._now:
+        if before.moment.at < self._now:
             return  # gone by now: nobody is shown anywhere
-        before, after = was.days[-1], would.days[-1]
         self._old.bands[before.band] += 1
         self._new.bands[after.band] += 1
         self._written(before, after)
         if before.band != after.band:
             self._turned.append(self._turn(before, after, was.customer))
-        if readings is not None:
-            for card, shift in self._watched.values():
-                shift.add(after.assessment, assess(card, readings))
+        for card, shift in self._watched.values():
+            shift.add(after.assessment, assess(card, after.assessment.readings))
 
     def _farewell(self, was: Life, would: Life) -> None:
         """A departure by choice in these days, and how long either card had warned."""
@@ -235,7 +229,8 @@ class _Previewing:
 
 
 def _warned(card: Card, life: Life, on: int) -> int:
-    return tally.in_a_row([one.band for one in life.days if one.moment.today < on], card.order[-1])
+    bands = [band for day, band in zip(life.days, life.bands, strict=True) if day < on]
+    return tally.in_a_row(bands, card.order[-1])
 
 
 # -- plays ------------------------------------------------------------------------------------------------------------
@@ -244,9 +239,7 @@ def _warned(card: Card, life: Life, on: int) -> int:
 def _set_off(card: Card, life: Life, plays: Mapping[str, rules.Play]) -> Iterator[str]:
     """The plays that bands and signals would have set off, each no more often than it may."""
     last_acts: dict[str, int] = {}
-    for day in life.days:
-        if not day.turned_from and not day.new_signals:
-            continue
+    for day in life.events:
         happening = _happening(card, life.customer, day, day.turned_from, day.new_signals)
         for name, play in plays.items():
             waited = day.moment.at - last_acts.get(name, -(10**12))

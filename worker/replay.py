@@ -1,29 +1,36 @@
-"""Past days lived again under any card: what everybody's measures were at the end of each, for previews. Keeps nothing.
+"""Past days lived again under any card: how everybody stood at the end of each, for previews. Keeps nothing.
 
 Facts count from when they happened, as if every source had always answered; what people said against a score is left out.
+One look at everybody's days is enough for a card whose measures look at one customer alone: their windows slide
+(`scoring/sliding.py`), and who is as the day before is not judged again. Other cards are read once a day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final, TypeVar
+from itertools import groupby
+from typing import Any, Final
 
 from worker.lib.clock import end_of_day, local_day
-from worker.lib.store import Store
+from worker.lib.store import Row, Store, sql
 from worker.review import records
 from worker.review.past import Past
-from worker.scoring import measures
+from worker.scoring import population
 from worker.scoring.bands import Standing, settle
 from worker.scoring.card import Card
+from worker.scoring.expressions import Expression
 from worker.scoring.measures import Moment, Reading, Sources
+from worker.scoring.rests import names_in
 from worker.scoring.score import Assessment, assess
-
-_T = TypeVar("_T")
+from worker.scoring.sliding import History, Sliding, slides
 
 TOGETHER: Final = 500
-"""Customers whose days are held in memory at once."""
+"""Customers whose days are in memory at once."""
+
+REMEMBERED: Final = 20_000
+"""Assessments that are kept for whoever comes to the same points."""
 
 Readings = Mapping[str, Reading]
 
@@ -43,7 +50,7 @@ class Customer:
 
 
 def customers(store: Store, now: int, days: int, time_zone: str) -> list[Customer]:
-    """Everybody who was a customer on one of the last `days` days, today included."""
+    """Everybody who was a customer on one of the last `days` days, today included, by id."""
     found = []
     for past in records.pasts(store, now, time_zone).values():
         today = local_day(now, past.time_zone)
@@ -59,39 +66,15 @@ def customers(store: Store, now: int, days: int, time_zone: str) -> list[Custome
 
 def _is_here(past: Past, at: int) -> bool:
     """Whether an assessment as of then would have looked at them."""
-    if at < past.first_known:
-        return False
-    last = [step for step in past.steps if step.at <= at][-1:]
-    return not last or last[0].kind != "left"
+    last = None
+    for step in past.steps:
+        if step.at > at:
+            break
+        last = step
+    return at >= past.first_known and (last is None or last.kind != "left")
 
 
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-def read_each_day(
-    store: Store, card: Card, asked: Sequence[Customer], sources: Sources
-) -> Iterator[tuple[Customer, list[Readings | None]]]:
-    """For each customer the readings at each of their moments, by one pass over everybody a day: exact, and slow.
-
-    None where the customer was not known to the store yet.
-    """
-    for some in _together(asked, TOGETHER):
-        by_day: dict[int, list[Moment]] = {}
-        for one in some:
-            for moment in one.moments:
-                by_day.setdefault(moment.today, []).append(moment)
-        found = {day: measures.read(store, card, moments, sources) for day, moments in sorted(by_day.items())}
-        for one in some:
-            yield one, [found[moment.today].get(one.id) for moment in one.moments]
-
-
-def _together(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
-
-
-# -- living -----------------------------------------------------------------------------------------------------------
+# -- lives ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +83,7 @@ class Day:
 
     moment: Moment
     assessment: Assessment
+    """Score, bands, drivers, rules and signals; its measures only on the last day (see `Life.last`)."""
     band: str
     turned_from: str = ""
     """The band before, where it turned on this day."""
@@ -111,31 +95,164 @@ class Life:
     """A customer's days under one card."""
 
     customer: Customer
-    days: list[Day] = field(default_factory=list)
-    standing: Standing | None = None
-    """On the last day."""
+    days: list[int] = field(default_factory=list)
+    """The numbers of the local days, oldest first, and beside them …"""
+    bands: list[str] = field(default_factory=list)
+    """… the band at the end of each."""
+    events: list[Day] = field(default_factory=list)
+    """The days on which the band turned or a signal came up. On the first nothing does: all is new then."""
+    last: Day | None = None
+    """The last day, with everything of its assessment."""
 
-    @property
-    def turns(self) -> list[Day]:
-        """The days on which the band turned."""
-        return [one for one in self.days if one.turned_from]
+    _standing: Standing | None = None
+    _before: Assessment | None = None
+
+    def live(self, card: Card, moment: Moment, assessment: Assessment) -> None:
+        """One more day."""
+        previous, before = self._standing, self._before
+        if previous is None or assessment is not before or previous.waiting is not None:
+            self._standing = settle(card, previous, assessment, moment.at, moment.today)
+        standing = self._standing
+        assert standing is not None
+        self._before = assessment
+        self.days.append(moment.today)
+        self.bands.append(standing.band)
+        if previous is None or before is None:
+            self.last = Day(moment, assessment, standing.band)
+            return
+        new = frozenset(assessment.signals) - frozenset(before.signals) if assessment is not before else frozenset()
+        turned = previous.band if previous.band != standing.band else ""
+        self.last = Day(moment, assessment, standing.band, turned, new)
+        if turned or new:
+            self.events.append(self.last)
 
 
-def live(card: Card, customer: Customer, readings: Sequence[Readings | None]) -> Life:
-    """Live these days under a card. The first is no turn: everybody is newly something then."""
-    life = Life(customer)
-    last: Readings | None = None
-    assessment: Assessment | None = None
-    for moment, found in zip(customer.moments, readings, strict=True):
+def lives(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
+    """Everybody's days under this card, in the order of `asked` (by id)."""
+    yield from slid(store, card, asked, sources) if slides(card) else day_by_day(store, card, asked, sources)
+
+
+def day_by_day(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
+    """The same by one pass over everybody a day: for any card, and slow."""
+    found = {one.id: Life(one) for one in asked}
+    by_day: dict[int, list[Moment]] = defaultdict(list)
+    for one in asked:
+        for moment in one.moments:
+            by_day[moment.today].append(moment)
+    for _, moments in sorted(by_day.items()):
+        at = {moment.customer_id: moment for moment in moments}
+        for batch in population.read_in_batches(store, card, moments, sources):
+            for customer_id, readings in batch.items():
+                found[customer_id].live(card, at[customer_id], assess(card, readings))
+    yield from found.values()
+
+
+# -- windows that slide -----------------------------------------------------------------------------------------------
+
+
+def slid(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
+    """The same by one look at everybody's days, for a card that `slides`. The present day is read by a pass of its own."""
+    sliding, judging = Sliding(card, sources), _Judging(card)
+    for start in range(0, len(asked), TOGETHER):
+        some = asked[start : start + TOGETHER]
+        found = histories(store, sliding, some[0].id, some[-1].id)
+        last = [one.moments[-1] for one in some]
+        present = population.read(store, card, last, sources)
+        for one in some:
+            life = Life(one)
+            for moment, readings in zip(one.moments, sliding.readings(found[one.id], one.moments[:-1]), strict=False):
+                if readings is not None:
+                    life.live(card, moment, judging.judged(readings))
+            if one.id in present:
+                life.live(card, one.moments[-1], assess(card, present[one.id]))
+            yield life
+
+
+def histories(store: Store, sliding: Sliding, first: str, last: str) -> dict[str, History]:
+    """What the card's measures can be made of, for everybody between two ids."""
+    between = {"from": first, "until": last}
+    days: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for customer_id, rows in groupby(_rolled(store, sliding, between), key=lambda row: row["customer_id"]):
+        for row in rows:
+            days[customer_id][row["kind"]].append(row)
+    attributes: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    if sliding.attributes:
+        for row in store.rows(sql("changing", "attributes_between"), between):
+            attributes[row["customer_id"]][row["name"]].append(row)
+    return {
+        row["id"]: History(row["first_at"], days[row["id"]], attributes[row["id"]])
+        for row in store.rows(sql("changing", "begun"), between)
+    }
+
+
+def _rolled(store: Store, sliding: Sliding, between: Mapping[str, str]) -> list[Row]:
+    binds: dict[str, Any] = {f"kind{place}": kind for place, kind in enumerate(sorted(sliding.kinds))}
+    if not binds:
+        return []
+    kinds = ", ".join(f":{name}" for name in binds)
+    # S608: the kinds are binds
+    text = f"""
+    select customer_id, kind, label, day, n, total, lowest, highest, first_at, first_value, last_at, last_value
+    from rollup
+    where customer_id >= :from and customer_id <= :until and kind in ({kinds})
+    order by customer_id, kind, label, day"""  # noqa: S608
+    return store.rows(text, {**between, **binds})
+
+
+class _Judging:
+    """A card that does not judge twice what it must judge alike: equal points, and equal values where a condition looks.
+
+    An assessment that was made for another customer has that customer's readings in it, and everything else is right.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._seen = frozenset(_looked_at(card)) | {name for name, one in card.measures.items() if one.instead}
+        self._counted = frozenset(card.in_dimensions())
+        self._tokens: dict[str, dict[int, tuple[Reading, object]]] = {name: {} for name in card.measures}
+        self._judged: dict[tuple[object, ...], Assessment] = {}
+
+    def judged(self, readings: Readings) -> Assessment:
+        """As `assess`, but for the readings inside."""
+        key = tuple([self._token(name, readings[name]) for name in self._tokens])
+        found = self._judged.get(key)
         if found is None:
-            continue
-        before = assessment
-        if assessment is None or found != last:
-            assessment = assess(card, found)
-        last = found
-        previous = life.standing
-        standing = life.standing = settle(card, previous, assessment, moment.at, moment.today)
-        turned = previous.band if previous is not None and previous.band != standing.band else ""
-        new = frozenset(assessment.signals) - frozenset(before.signals) if before is not None else frozenset()
-        life.days.append(Day(moment, assessment, standing.band, turned, new))
-    return life
+            if len(self._judged) >= REMEMBERED:
+                self._judged.clear()
+            found = self._judged[key] = assess(self._card, readings)
+        return found
+
+    def _token(self, name: str, reading: Reading) -> object:
+        """What of a reading the assessment depends on. Found again by the very object: most readings are shared."""
+        known = self._tokens[name]
+        found = known.get(id(reading))
+        if found is None:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            found = known[id(reading)] = (reading, self._told(name, reading))
+        return found[1]
+
+    def _told(self, name: str, reading: Reading) -> object:
+        points = self._card.measures[name].points
+        if name in self._seen:
+            return reading.state, reading.value, reading.current is None
+        if name not in self._counted:
+            return None
+        if reading.state != "value" or reading.value is None or points is None:
+            return reading.state, reading.current is None
+        return points.awarded(reading.value)
+
+
+def _looked_at(card: Card) -> Iterator[str]:
+    """The measures, and spoken sentences, that some condition looks at."""
+    mixes = (card.score, *card.scores.values(), *card.dimensions.values())
+    conditions: list[Expression] = [
+        *(rule.when for rule in card.rules.values()),
+        *(signal.when for signal in card.signals.values()),
+        *(other.when for one in card.measures.values() for other in one.instead),
+        *(other.when for mix in mixes for other in mix.instead),
+    ]
+    if card.who is not None:
+        conditions.append(card.who)
+    for one in conditions:
+        yield from names_in(one)

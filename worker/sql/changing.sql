@@ -47,3 +47,12 @@ select customer_id, last_value from (
 ) as ranked
 where place = 1
 order by customer_id
+
+-- name: begun: since when those between two ids are customers
+select id, first_at from customers where id >= :from and id <= :until order by id
+
+-- name: attributes_between
+select a.customer_id, a.name, a.at, a.value, i.gone_at
+from attributes a join identities i on i.id = a.identity_id
+where a.customer_id >= :from and a.customer_id <= :until
+order by a.customer_id, a.name, a.at, a.value

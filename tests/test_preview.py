@@ -1,0 +1,178 @@
+"""A preview lives real history again: exactly, however it is read, and without a trace."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.intake.worlds import seen, take
+from worker import replay
+from worker.facts import Attribute, Fact
+from worker.lib.clock import DAY
+from worker.lib.store import Store
+from worker.scoring import measures
+from worker.scoring.measures import Sources
+from worker.scoring.scorecard import load
+from worker.scoring.sliding import Sliding
+
+NOW = 1_767_225_600 + 100 * DAY + 43_200
+ZONES = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
+
+SENTENCES = (
+    "days with usage in the last 30 days",
+    "days with signs of use in the last 2 weeks",
+    "weeks with usage in the last 60 days",
+    "months with usage or login ever",
+    'number of usage labelled "a" or "b" in the last 20 days',
+    'number of usage not labelled "a" in the last 20 days',
+    "number of usage or login from 30 to 10 days ago",
+    "number of logins per week in the last 4 weeks",
+    "total usage per week in the last 25 days",
+    "median number of usage per week in the last 4 weeks",
+    "highest total usage per week in the last 4 weeks without empty weeks",
+    "number of open tickets now",
+    "latest nps answer",
+    "first nps answer",
+    "average nps answer in the last 60 days",
+    "median nps answer in the last 60 days",
+    "lowest nps answer ever",
+    "highest nps answer in the last 40 days",
+    "days since the last login",
+    "days since the first usage",
+    "label of the latest usage",
+    "number of different labels of usage in the last 30 days",
+    "slope of total usage per week in the last 5 weeks",
+    "number of logins in the last 60 days, halving every 10 days",
+    "total usage in the last 60 days, losing 10% per week",
+    "number of usage this calendar week",
+    "total usage in the previous calendar month",
+    "number of logins this calendar quarter",
+    "age in weeks",
+    "attribute seats",
+    "attribute plan",
+    "days until attribute renewal",
+)
+
+
+def everything() -> str:
+    """A card that reads everything a customer alone can be read for; some of it counts, and rules look at some."""
+    watched = "".join(
+        f"[measures.w{place}]\nread = '{sentence}'\nwatch_only = true\n" for place, sentence in enumerate(SENTENCES)
+    )
+    return f"""
+name = "Everything"
+[measures.active]
+read = "days with usage in the last 30 days"
+sliding = "0 -> 0, 12 -> 100"
+[measures.trend]
+read = "usage per week in the last 2 weeks"
+against = "usage per week from 8 to 2 weeks ago"
+points = ["below 50% -> 0", "below 110% -> 50", "otherwise -> 100"]
+not_in_first = "20 days"
+[measures.nps]
+read = "latest nps answer"
+sliding = "0 -> 0, 10 -> 100"
+answer_valid_for = "15 days"
+if_expired = 40
+[measures.tickets]
+read = "number of open tickets now"
+points = ["0 -> 100", "1 -> 40", "otherwise -> 0"]
+[measures.per_seat]
+formula = "active / attribute seats"
+sliding = "0 -> 0, 5 -> 100"
+[measures.per_seat.instead.small]
+when = "attribute seats < 3"
+points = ["above 0 -> 100", "otherwise -> 0"]
+[measures.last_year]
+read = "number of usage in the last 10 days"
+against = "the same time last year"
+watch_only = true
+{watched}
+[dimensions.all]
+share = 100
+measures = {{ active = 30, trend = 20, nps = 20, tickets = 20, per_seat = 10 }}
+[rules.waits]
+when = "number of open tickets now >= 2"
+at_most = "yellow"
+because = "waits"
+[signals.keen]
+when = "w0 >= 5 and attribute plan is 'pro'"
+do = "thriving"
+[bands]
+green = "70 and up"
+yellow = "40 and up"
+change_when = "3 points past the line for 3 days"
+"""
+
+
+def world(store: Store, seed: int, customers: int = 4) -> str:
+    """Some customers with a past of a hundred days; now is the 100th. Gives the time zone they live in."""
+    random, zone = Random(seed), ZONES[seed % len(ZONES)]
+    for number in range(customers):
+        facts = []
+        for n in range(random.randrange(5, 60)):
+            kind, labels, values = random.choice(
+                [("usage", "abc", (1, 3)), ("login", [""], (1,)), ("nps_answer", [""], (0, 5, 9, 10)),
+                 ("open_ticket", ["high", "low"], (1, 1, -1)), ("payment", ["EUR"], (40, 60))]
+            )  # fmt: skip
+            at = NOW - random.randrange(0, 100 * DAY) + (DAY if n % 17 == 0 else 0)
+            facts.append(
+                Fact(kind, at, "app", f"{number}:{n}", random.choice(values) * 1_000_000, random.choice(labels))
+            )
+        dated = tuple(
+            Attribute(name, random.choice(values), NOW - random.randrange(0, 90) * DAY)
+            for name, values in (
+                ("seats", ("2", "5", "0")), ("seats", ("3", "4")), ("plan", ("pro", "team")),
+                ("renewal", ("2026-05-01", "soon")), ("customer_since", ("2025-12-01",)),
+            ) if random.random() < 0.8
+        )  # fmt: skip
+        take(
+            store, seen(f"app:{number}", name=f"C{number}", facts=tuple(facts), attributes=dated, at=0), now=NOW, time_zone=zone
+        )  # fmt: skip
+    return zone
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_that_slide_read_what_a_pass_a_day_reads(sqlite_store: Store, seed: int) -> None:
+    zone = world(sqlite_store, seed)
+    card = load(everything())
+    sliding = Sliding(card, Sources())
+    asked = replay.customers(sqlite_store, NOW, 25, zone)
+    histories = replay.histories(sqlite_store, sliding, asked[0].id, asked[-1].id)
+    slid = {one.id: list(sliding.readings(histories[one.id], one.moments[:-1])) for one in asked}
+
+    for place in range(24):
+        moments = [one.moments[place] for one in asked if len(one.moments) == 25]
+        expected = measures.read(sqlite_store, card, moments)
+        for moment in moments:
+            assert slid[moment.customer_id][place] == expected.get(moment.customer_id), f"day {moment.today}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whoever_is_judged_once_for_many_days_lives_the_same_days(store: Store, seed: int) -> None:
+    zone = world(store, seed)
+    card = load(everything())
+    asked = replay.customers(store, NOW, 40, zone)
+    exact = list(replay.day_by_day(store, card, asked, Sources()))
+
+    slid = list(replay.lives(store, card, asked, Sources()))
+
+    assert [(one.days, one.bands, one.last) for one in slid] == [(one.days, one.bands, one.last) for one in exact]
+    for one, other in zip(slid, exact, strict=True):
+        assert list(map(_told, one.events)) == list(map(_told, other.events))
+
+
+def _told(day: replay.Day) -> tuple[object, ...]:
+    """All that is asked of a day that is not the last."""
+    found = day.assessment
+    return (
+        day.moment,
+        day.band,
+        day.turned_from,
+        day.new_signals,
+        found.score,
+        found.drivers,
+        found.rules,
+        found.signals,
+    )

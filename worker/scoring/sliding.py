@@ -1,0 +1,229 @@
+"""Many days of one customer from one look at their days: windows that slide instead of being read anew. Pure.
+
+What a pass of `measures` is told by its statement, day by day, is told here from the customer's rows of the roll-up, in
+the same shape; from there on the same code makes the readings. Only for whole days: of the day that is not over yet,
+and for measures that look at other customers, a pass has to be made (`slides` says whether a card needs none).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import accumulate
+from typing import Any, Final
+
+from worker.scoring.asking import BORN, ENDS, Asked, period_of, window_of
+from worker.scoring.card import Card, Measure
+from worker.scoring.measures import Moment, Readings, Sources, Told, Wanted
+from worker.scoring.reads import Calendar, Read, Selection
+from worker.scoring.rests import needs_others, reads_of
+
+Row = Mapping[str, Any]
+
+_TODAY: Final = frozenset({"since", "since_first", "age", "days_since_attribute", "days_until_attribute", "attribute"})
+"""Reads whose value may be another on the next day though the same rows lie in their window."""
+
+_COLUMNS: Final = ("c0", "c1")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that is known of one customer."""
+
+    first_at: int
+    days: Mapping[str, Sequence[Row]]
+    """{kind: rows of the roll-up}, in any order."""
+    attributes: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """{name: rows of at, value, gone_at}, in any order; `gone_at` is that of the identity it came by."""
+
+
+def slides(card: Card) -> bool:
+    """Whether every measure of the card is about one customer alone."""
+    return not any(map(needs_others, card.measures.values()))
+
+
+class Sliding:
+    """A card over whole days."""
+
+    def __init__(self, card: Card, sources: Sources) -> None:
+        """Only for a card that `slides`."""
+        self._card, self._sources = card, sources
+        states = {name: sources.state(one) for name, one in card.measures.items()}
+        known = {name: one for name, one in card.measures.items() if states[name] == "value"}
+        self._reads = list(dict.fromkeys(reads_of(known)))
+        self._has_calendar = any(isinstance(read.window, Calendar) for read in self._reads)
+        self._steady = {name: reads for name, one in known.items() if (reads := _steady(one))}
+        self._kept: dict[str, Readings] = {}
+        self._of_days: dict[int | None, tuple[Told, Asked]] = {}
+        self.kinds = frozenset().union(*(read.kinds for read in self._reads))
+        """What rows it needs …"""
+        self.attributes = frozenset(self._told(0)[1].attributes)
+        """… and what attributes."""
+
+    def readings(self, history: History, moments: Sequence[Moment]) -> Iterator[Readings | None]:
+        """The readings at the end of each of these days, oldest first; None before the customer began."""
+        slides = [_Slide(read, history, place) for place, read in enumerate(self._reads, start=1) if read.kinds]
+        rows: dict[int, list[dict[str, Any]]] = {BORN: [{"c0": history.first_at}]}
+        last: Readings | None = None
+        for moment in moments:
+            if history.first_at > moment.at:
+                yield None
+                continue
+            moved = {slide.read for slide in slides if slide.move(moment.today, rows)}
+            told, asked = self._told(moment.today)
+            for name, place in asked.attributes.items():
+                rows[place] = _newest(history.attributes.get(name, ()), moment.at)
+            if last is not None:
+                self._kept[moment.customer_id] = {
+                    name: last[name] for name, reads in self._steady.items() if moved.isdisjoint(reads)
+                }
+            last = told.readings(moment, rows)
+            yield last
+        self._kept.clear()
+
+    def _told(self, today: int) -> tuple[Told, Asked]:
+        """How rows become readings on a day, and the places of the rows."""
+        key = today if self._has_calendar else None
+        if key not in self._of_days:
+            asked = Asked()
+            for place, read in enumerate(self._reads, start=1):
+                asked.places[_on(read, today)] = ((place, _COLUMNS[: _width(read)]),)
+            wanted = Wanted(self._card, self._sources, key)
+            for place, name in enumerate(sorted(wanted.attributes), start=len(self._reads) + 1):
+                asked.attributes[name] = place
+            self._of_days[key] = Told(wanted, asked, self._kept), asked
+        return self._of_days[key]
+
+
+def _on(read: Read, today: int) -> Read:
+    return replace(read, window=read.window.on(today)) if isinstance(read.window, Calendar) else read
+
+
+def _steady(measure: Measure) -> tuple[Read, ...] | None:
+    """The reads of a measure that changes only with the rows in its windows; None for any other."""
+    if not isinstance(measure.read, Read) or measure.answer_valid_for or measure.not_in_first:
+        return None
+    reads = tuple(side for side in (measure.read, measure.against) if isinstance(side, Read))
+    return None if any(read.what in _TODAY for read in reads) else reads
+
+
+def _newest(rows: Sequence[Row], at: int) -> list[dict[str, Any]]:
+    """The rows of an attribute as the statement has them."""
+    there = [row for row in rows if row["at"] <= at and (row["gone_at"] is None or row["gone_at"] > at)]
+    newest = max((row["at"] for row in there), default=0)
+    return [{"text": row["value"], "c0": newest} for row in there if row["at"] == newest]
+
+
+class _Slide:
+    """One read over one customer's days."""
+
+    def __init__(self, read: Read, history: History, place: int) -> None:
+        self.read, self._place = read, place
+        found = [row for kind in sorted(read.kinds) for row in history.days.get(kind, ()) if _meant(read, row)]
+        self._rows = sorted(found, key=lambda row: row["day"])
+        self._days = [row["day"] for row in self._rows]
+        self._sums = {name: [0, *accumulate(row[name] for row in self._rows)] for name in _SUMMED.get(read.what, ())}
+        unit = _UNITS.get(read.what)
+        self._distinct = [] if unit is None else [0, *accumulate(_turns([unit(day) for day in self._days]))]
+        self._inside: tuple[int, int] | None = None
+
+    def move(self, today: int, rows: dict[int, list[dict[str, Any]]]) -> bool:
+        """Put into `rows` what lies in the window of that day; False where it is what lay in it the day before."""
+        window = window_of(_on(self.read, today))
+        begin = 0 if window.oldest is None else bisect_left(self._days, today - window.oldest)
+        end = max(begin, bisect_right(self._days, today - window.newest))
+        period = period_of(_on(self.read, today))
+        # The calendar's windows grow and shrink, and with them the number of periods.
+        is_same = self._inside == (begin, end) and not isinstance(self.read.window, Calendar)
+        if is_same and (not period or begin == end):
+            return False
+        self._inside = (begin, end)
+        if self.read.what in ENDS:
+            rows[self._place] = self._ends(begin, end)
+        elif period:
+            rows[self._place] = self._periods(begin, end, today - window.newest, period)
+        else:
+            rows[self._place] = [dict(zip(_COLUMNS, self._amounts(begin, end), strict=False))]
+        return True
+
+    def _ends(self, begin: int, end: int) -> list[dict[str, Any]]:
+        at, value, best = (
+            ("first_at", "first_value", min) if self.read.what == "first" else ("last_at", "last_value", max)
+        )
+        inside = self._rows[begin:end]
+        if not inside:
+            return []
+        spoke = best(row[at] for row in inside)
+        return [{"text": row["label"], "c0": row["day"], "c1": row[value]} for row in inside if row[at] == spoke]
+
+    def _periods(self, begin: int, end: int, newest: int, length: int) -> list[dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        for row in self._rows[begin:end]:
+            period = (newest - row["day"]) // length
+            sums = found.setdefault(period, {"c0": period, "c1": 0, "c2": 0})
+            sums["c1"] += row["n"]
+            sums["c2"] += row["total"]
+        return list(found.values())
+
+    def _amounts(self, begin: int, end: int) -> Sequence[int | None]:
+        """As many as the statement has columns for the read."""
+        what, inside = self.read.what, slice(begin, end)
+        if what in _UNITS:
+            # Two stretches of days begin with the same unit where the first day turns nothing.
+            return (0 if begin == end else self._distinct[end] - self._distinct[begin + 1] + 1,)
+        if what == "labels":
+            return (len({row["label"] for row in self._rows[inside]} - {""}),)
+        if begin == end:
+            return (None, None) if what == "average" else (None,)
+        match what:
+            case "lowest":
+                return (min(row["lowest"] for row in self._rows[inside]),)
+            case "highest":
+                return (max(row["highest"] for row in self._rows[inside]),)
+            case "since":
+                return (self._days[end - 1],)
+            case "since_first":
+                return (self._days[begin],)
+        return tuple(self._sums[name][end] - self._sums[name][begin] for name in _SUMMED[what])
+
+
+_SUMMED: Final[dict[str, tuple[str, ...]]] = {
+    "count": ("n",),
+    "total": ("total",),
+    "now": ("total",),
+    "average": ("total", "n"),
+}
+"""What is added up, in the order of the statement's columns."""
+
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+def _width(read: Read) -> int:
+    return len(_SUMMED.get(read.what, ("",)))
+
+
+def _month(day: int) -> int:
+    found = date.fromordinal(day + _EPOCH)
+    return found.year * 12 + found.month
+
+
+_UNITS: Final = {"days_with": lambda day: day, "weeks_with": lambda day: (day + 3) // 7, "months_with": _month}
+"""What is counted, each once."""
+
+
+def _turns(units: Sequence[int]) -> list[int]:
+    """1 wherever another unit begins."""
+    return [int(place == 0 or unit != units[place - 1]) for place, unit in enumerate(units)]
+
+
+def _meant(read: Read, row: Row) -> bool:
+    return any(_selects(one, row) for one in read.selections)
+
+
+def _selects(one: Selection, row: Row) -> bool:
+    return (
+        one.kind == row["kind"] and (not one.labels or row["label"] in one.labels) and row["label"] not in one.without
+    )
