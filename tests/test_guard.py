@@ -114,17 +114,17 @@ class Stage:
     def now(self) -> int:
         return seconds(self.clock)
 
-    def earn(self, *days_ago: int) -> None:
-        """Everybody pays at six in the morning of those days, as pages of Stripe would tell."""
-        self._daily("stripe", "payment", days_ago)
+    def earn(self, *days_ago: int, payers: int = PAYERS + 1) -> None:
+        """So many pay at six in the morning of those days, as pages of Stripe would tell."""
+        self._daily("stripe", "payment", days_ago, payers)
 
     def use(self, *days_ago: int) -> None:
         """Everybody uses the product on those days, as the product itself tells."""
-        self._daily("api", "usage", days_ago)
+        self._daily("api", "usage", days_ago, PAYERS + 1)
 
-    def _daily(self, source: str, kind: str, days_ago: tuple[int, ...]) -> None:
+    def _daily(self, source: str, kind: str, days_ago: tuple[int, ...], payers: int) -> None:
         sightings = []
-        for number in range(PAYERS + 1):
+        for number in range(payers):
             moments = [(self.now // DAY - ago) * DAY + 6 * HOUR for ago in days_ago]
             facts = tuple(
                 Fact(kind, at, source, f"{kind}:{number}:{at // DAY}", label="usd" if kind == "payment" else "reports")
@@ -294,7 +294,8 @@ def test_an_evening_that_could_not_be_asked_for_turns_nobody_worse_at_midnight(t
     with staged(tmp_path) as stage:
         healthy(stage, 1)
         stage.clock.move_to(START + 2 * DAY + 19 * HOUR)
-        stage.use(0)  # nobody has paid by then: they do at ten in the evening
+        stage.use(0)
+        stage.earn(0, payers=12)  # the others pay at ten in the evening
         stage.at(2, 20)
         stage.shut = "fails"
 
@@ -396,3 +397,20 @@ def test_a_day_on_which_one_is_closed_is_no_outage(tmp_path: Path) -> None:
         stage.at(5, 10)
         [outage] = guard.open_outages(stage.workspace)
         assert outage.seen == "0 payments on 2026-01-05, where 25 are usual"
+
+
+def test_a_silence_that_no_pull_has_shown_yet_turns_nobody_worse_at_midnight(tmp_path: Path) -> None:
+    """An urgent turn comes before the first pull of the day: what yesterday lacks is a suspicion, and no news."""
+    with staged(tmp_path) as stage:
+        healthy(stage, 1)
+        stage.shut = "empty"
+        stage.at(2, 10)
+        stage.use(0)
+        stage.clock.move_to(START + 2 * DAY + int(23.9 * HOUR))
+        stage.at(2, 23.9)
+        stage.clock.move_to(START + 3 * DAY + 60)
+
+        urgent = turn(stage.workspace, pulls=False)
+
+        assert urgent.assessed.customers > 0
+        assert (urgent.down, stage.worse(), stage.told()) == ([], [], [])

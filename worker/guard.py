@@ -166,12 +166,9 @@ def _out_of_pattern(
             seen = f"{so_far.n} {kind_named(kind).plural} today, where {so_far.usual} a day are usual"
             yield _Ill("high", seen, midnight, _together(kind, streams), certain=True)
             continue
-        if unread or any((one.succeeded_at or 0) < midnight for one in feeding):
-            # The day is not known to its end: what was, holds.
-            if was_out and outage is not None:
-                yield _Ill(outage.why, outage.seen, outage.began_at, _together(kind, streams), certain=True)
-            continue
-        verdict = judge(counts, today - 1, closed=closed, flagged=out - {today - 1})
+        # Before a pull has brought the end of the day, its silence is a suspicion and no more.
+        heard = not unread and all((one.succeeded_at or 0) >= midnight for one in feeding)
+        verdict = judge(counts, today - 1, closed=closed, flagged=out)
         if verdict.state == "high":
             seen = f"{verdict.n} {kind_named(kind).plural} on {day_text(today - 1)}, where {verdict.usual} are usual"
             yield _Ill("high", seen, midnight - DAY, _together(kind, streams), certain=True)
@@ -180,7 +177,7 @@ def _out_of_pattern(
             low.append((kind, first))
             seen = f"{verdict.n} {kind_named(kind).plural} on {day_text(today - 1)}, where {verdict.usual} are usual"
             since = end_of_day(first - 1, zone) + 1
-            yield _Ill("low", seen, since, _together(kind, streams), certain=now >= midnight + NIGHT)
+            yield _Ill("low", seen, since, _together(kind, streams), certain=heard and now >= midnight + NIGHT)
         elif verdict.state == "unknown" and so_far.state != "well" and was_out and outage is not None:
             yield _Ill(outage.why, outage.seen, outage.began_at, _together(kind, streams), certain=True)
     if low and not any(counts.get(today - 1, 0) for counts in volumes.values()):
