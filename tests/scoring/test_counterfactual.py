@@ -29,9 +29,9 @@ def value(number: str | int) -> Reading:
 
 WELL: dict[str, Reading] = {
     **dict.fromkeys(STARTER.measures, value(12)),
-    "former_days": value(30),
+    "days with usage from 12 to 4 weeks ago": value(30),
     "usage_trend": Reading("value", Decimal(1), Decimal(6), Decimal(6)),
-    **dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), value(0)),
+    **dict.fromkeys(("unpaid_invoices", "open_tickets", "number of planned cancellations now"), value(0)),
 }
 
 ONE = """
@@ -77,14 +77,14 @@ def test_a_turn_takes_the_points_of_the_hold_too() -> None:
 
 def test_what_a_rule_holds_down_is_lifted_by_what_made_it_fire() -> None:
     assert words({**WELL, "unpaid_invoices": value(1)}) == "paying the unpaid invoice would make it green"
-    assert words({**WELL, "planned_cancellations": value(2), "unpaid_invoices": value(1)}) == (
+    assert words({**WELL, "number of planned cancellations now": value(2), "unpaid_invoices": value(1)}) == (
         "taking back all 2 planned cancellations would make it yellow"
     )
 
 
 def test_two_changes_are_named_where_one_would_not_do() -> None:
     low = {**WELL, "active_days": value(0), "usage_trend": Reading("value", Decimal(0), Decimal(0), Decimal(6))}
-    found = words({**low, "planned_cancellations": value(1)})
+    found = words({**low, "number of planned cancellations now": value(1)})
 
     assert found.startswith("taking back the planned cancellation and ")
     assert found.endswith(" would make it yellow")

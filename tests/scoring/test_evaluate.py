@@ -26,8 +26,6 @@ RECIPES = folder("recipes") / "scorecards"
 STARTER = load((RECIPES / "starter.toml").read_text("utf-8"))
 WELL = {
     "active_days": 12, "usage_trend": 1, "unpaid_invoices": 0, "last_nps": 10, "open_tickets": 0,
-    "former_days": 30,
-    "planned_cancellations": 0,
 }  # fmt: skip
 
 
@@ -48,8 +46,6 @@ def test_a_case_of_values_gives_the_whole_line() -> None:
             "active_days": {"value": 3, "state": "value", "points": 25},
             "last_nps": {"value": None, "state": "never", "points": None},
             "open_tickets": {"value": 0, "state": "value", "points": 100},
-            "former_days": {"value": 30, "state": "value", "points": None},
-            "planned_cancellations": {"value": 0, "state": "value", "points": None},
             "unpaid_invoices": {"value": 0, "state": "value", "points": 100},
             "usage_trend": {"value": 1, "state": "value", "points": 100},
         },

@@ -26,8 +26,8 @@ DRIFTING = {
     "unpaid_invoices": Reading("value", Decimal(1)),
     "last_nps": Reading("value", Decimal(4), day=20_470),
     "open_tickets": Reading("value", Decimal(0)),
-    "former_days": Reading("value", Decimal(30)),
-    "planned_cancellations": Reading("value", Decimal(0)),
+    "days with usage from 12 to 4 weeks ago": Reading("value", Decimal(30)),
+    "number of planned cancellations now": Reading("value", Decimal(0)),
 }
 
 
@@ -103,8 +103,10 @@ def test_a_single_overlong_reason_is_cut() -> None:
 
 WELL = {
     **{name: Reading("value", Decimal(12)) for name in STARTER.measures},
-    "former_days": Reading("value", Decimal(30)),
-    **dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), Reading("value", Decimal(0))),
+    "days with usage from 12 to 4 weeks ago": Reading("value", Decimal(30)),
+    **dict.fromkeys(
+        ("unpaid_invoices", "open_tickets", "number of planned cancellations now"), Reading("value", Decimal(0))
+    ),
 }
 
 
@@ -113,7 +115,9 @@ def test_the_rule_that_decides_the_band_is_told_before_the_others_and_before_any
     last = '[rules.zero]\nwhen = "open_tickets >= 9"\nat_most = 0\nbecause = "drowns in tickets"\n\n[signals.'
     card = load(text.replace("[signals.", last))
     busy = {**WELL, "active_days": Reading("value", Decimal(20)), "last_nps": Reading("value", Decimal(6))}
-    ending = assess(card, {**busy, "unpaid_invoices": Reading("value", Decimal(1)), "planned_cancellations": ONE})
+    ending = assess(
+        card, {**busy, "unpaid_invoices": Reading("value", Decimal(1)), "number of planned cancellations now": ONE}
+    )
     drowning = assess(card, {**busy, "open_tickets": Reading("value", Decimal(9))})
 
     assert explain(card, ending)[:4] == [
@@ -127,7 +131,7 @@ def test_the_rule_that_decides_the_band_is_told_before_the_others_and_before_any
 
 
 def test_a_rule_is_told_before_how_much_is_known() -> None:
-    unasked = assess(STARTER, {**WELL, "planned_cancellations": ONE, "last_nps": Reading("never")})
+    unasked = assess(STARTER, {**WELL, "number of planned cancellations now": ONE, "last_nps": Reading("never")})
 
     assert explain(STARTER, unasked)[1:3] == ["a subscription is set to end", "90% of what counts is known"]
 
@@ -167,7 +171,7 @@ def test_grey_gives_the_reason_that_too_little_is_known() -> None:
 
 
 def test_in_grey_a_rule_decides_nothing_and_is_told_after_what_is_known() -> None:
-    readings = {**dict.fromkeys(STARTER.measures, Reading("never")), "planned_cancellations": ONE}
+    readings = {**dict.fromkeys(STARTER.measures, Reading("never")), "number of planned cancellations now": ONE}
     found = assess(STARTER, {**readings, "unpaid_invoices": ONE})
 
     assert explain(STARTER, found)[:3] == [

@@ -37,9 +37,9 @@ def value(number: str | int, day: int | None = None) -> Reading:
 WELL: dict[str, Reading] = {
     **dict.fromkeys(STARTER.measures, value(12)),
     "usage_trend": Reading("value", Decimal(1), Decimal(6), Decimal(6)),
-    "former_days": value(30),
+    "days with usage from 12 to 4 weeks ago": value(30),
     "last_nps": value(10, TODAY - 100),
-    **dict.fromkeys(("unpaid_invoices", "open_tickets", "planned_cancellations"), value(0)),
+    **dict.fromkeys(("unpaid_invoices", "open_tickets", "number of planned cancellations now"), value(0)),
 }
 
 

@@ -170,8 +170,8 @@ def test_what_is_kept_as_text_comes_back_equal(case: tuple[Card, dict[str, Readi
 def readings(**values: str | Reading) -> dict[str, Reading]:
     usual: dict[str, str | Reading] = {
         "active_days": "12", "usage_trend": "1", "unpaid_invoices": "0", "last_nps": "10", "open_tickets": "0",
-        "former_days": "30",
-        "planned_cancellations": "0",
+        "days with usage from 12 to 4 weeks ago": "30",
+        "number of planned cancellations now": "0",
     }  # fmt: skip
     return {
         name: value if isinstance(value, Reading) else Reading("value", Decimal(value))

@@ -154,7 +154,7 @@ def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_com
         ("for 3 days", "for 3 weeks", "bands.change_when: “weeks” is not understood after “3 points past the line for 3”"),
         ('known_less_than = "50%"', 'known_less_than = "0.5"', "the sentence breaks off after “0.5” → write “50%”"),
         ('name = "Starter"', "", "name: is missing"),
-        ("open_tickets = 50 }", "open_tickets = 50, former_days = 20 }", "the shares total 120, not 100 (50 + 50 + 20) → take 20 away, so that they total 100"),
+        ("open_tickets = 50 }", "open_tickets = 50, active_days = 20 }", "the shares total 120, not 100 (50 + 50 + 20) → take 20 away, so that they total 100"),
         ("last_nps = 50, open_tickets = 50", "last_nps = 50, open_tickets = 30", "the shares total 80, not 100 (50 + 30) → give them 20 more"),
         ("last_nps = 50, open_tickets = 50", 'last_nps = "50%", open_tickets = 50', "dimensions.voice.measures.last_nps: '50%' is no share → write it without quotes and %: 50"),
         ("last_nps = 50, open_tickets = 50", 'last_nps = "high", open_tickets = 50', "dimensions.voice.measures.open_tickets: 50 is a share, and 'last_nps' has an importance"),
@@ -176,8 +176,8 @@ def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_com
         ("[bands]", '[score]\nrange = "10 to 0"\n[bands]', "10 to 0 is no range → the lower number first"),
         ("[bands]", '[score]\ndecimals = 1.5\n[bands]', "1.5 will not do → write how many decimals"),
         ("[bands]", "[bonus]\nlast_nps = 10\n[bands]", "'last_nps' counts in 'voice' already"),
-        ("[bands]", '[bonus]\nformer_days = 10\n[bands]', "'former_days' gives no points"),
-        ("[bands]", '[scores.growth]\nmeasures = ["former"]\n[bands]', "scores.growth.measures: there is no measure 'former' → did you mean 'former_days'?"),
+        ("[bands]", '[bonus]\nseen = 10\n[measures.seen]\nread = "number of logins ever"\n[bands]', "'seen' gives no points"),
+        ("[bands]", '[scores.growth]\nmeasures = ["active"]\n[bands]', "scores.growth.measures: there is no measure 'active' → did you mean 'active_days'?"),
         ("[bands]", '[scores.health]\nmeasures = ["last_nps"]\n[bands]', "health is the score itself"),
         ('green = "70 and up"\nyellow = "40', 'green = "40 and up"\nyellow = "70', "green begins at 40, below yellow at 70"),
         ("[bands]", '[bands]\non = "score"', "'score' will not do → write one of: \"rounded score\", \"raw score\""),
@@ -220,7 +220,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     text = STARTER.replace("30 days", "30 dais").replace("share = 30", "share = 31").replace('"band', '"bend')
     found = mistakes(text.replace("band is green", "bend is green"))
 
-    assert [one.split(": ")[0] for one in found] == ["card.toml:6", "card.toml:46", "card.toml:79"]
+    assert [one.split(": ")[0] for one in found] == ["card.toml:6", "card.toml:40", "card.toml:73"]
 
 
 def test_a_file_that_is_no_toml_is_told_so() -> None:
