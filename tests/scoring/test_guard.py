@@ -61,11 +61,28 @@ def monthly(day: int) -> float:
     return 900 if (day - MONDAY) % 30 == 0 else 6
 
 
+def newsletter(day: int) -> float:
+    """A mail to everybody on every Tuesday but the 20th."""
+    return 170 if (day - MONDAY) % 7 == 1 and (day - MONDAY) // 7 != 19 else 0
+
+
 def weekend(day: int) -> bool:
     return (day - MONDAY) % 7 >= 5
 
 
-WORLDS = [every_day, at_the_edge, not_many, working_days, uneven_weeks, growing, shrinking, small, large, monthly]
+WORLDS = [
+    every_day,
+    at_the_edge,
+    not_many,
+    working_days,
+    uneven_weeks,
+    growing,
+    shrinking,
+    small,
+    large,
+    monthly,
+    newsletter,
+]
 
 
 def poisson(dice: random.Random, mean: float) -> int:
@@ -92,7 +109,7 @@ def alarms(counts: dict[int, int], days: range) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_steady_world_hardly_ever_alarms(world: World) -> None:
-    """None in 240 days of each of ten worlds, 2,400 days in all."""
+    """None in 240 days of each of eleven worlds, 2,640 days in all."""
     days = 56 + 240
     found = list(alarms(lived(world, days, seed=1), range(MONDAY + 56, MONDAY + days)))
 

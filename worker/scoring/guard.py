@@ -5,7 +5,8 @@ began to come within them, since then. Of those the median is the usual, and the
 all those weeks' days from their own weekday's median, but never less than chance alone gives (the root of the count, as
 of independent events). Closed days, and days that were out of the pattern themselves, are no part of it.
 
-* It needs four such weekdays and at least 20 a day as the usual: below, chance alone empties days.
+* It needs four such weekdays, at least 20 a day as the usual, since below chance alone empties days, and that on three
+  weekdays or more: a newsletter that goes out on Tuesdays may be left out once.
 * Low is fewer than a quarter of the usual, fewer than on any of those days, and three spreads off. A kind that is often
   empty, or wild, can never be that, so it never alarms. At 20 a day chance alone does it once in 60,000 days.
 * High is more than five times the usual, twice the most of those days, and ten spreads off: duplicates or test data, no
@@ -28,6 +29,8 @@ WEEKDAYS: Final = 4
 """How many of the same weekday it needs at least."""
 ENOUGH: Final = 20
 """Facts a day below which nothing is said."""
+LIVELY: Final = 3
+"""On how many weekdays that many must be usual."""
 LOW: Final = 1 / 4
 HIGH: Final = 5
 YEAR: Final = 364
@@ -107,13 +110,11 @@ def _pattern(
         if one >= first and one not in flagged and not closed(one):
             weeks.setdefault(before % 7, []).append(counts.get(one, 0))
     same = weeks.get(0, [])
-    if len(same) < WEEKDAYS:
+    lively = [(days, middle) for days in weeks.values() if (middle := median(days)) >= ENOUGH]
+    if len(same) < WEEKDAYS or len(lively) < LIVELY:
         return None
     usual = median(same)
-    deviations = [
-        abs(n - middle) / middle for days in weeks.values() if (middle := median(days)) >= ENOUGH for n in days
-    ]
-    spread = usual * _SPREAD * median(deviations) if deviations else 0.0
+    spread = usual * _SPREAD * median(abs(n - middle) / middle for days, middle in lively for n in days)
     return _Pattern(usual, max(spread, sqrt(usual)), min(same), max(same))
 
 
