@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from worker.lib.clock import VirtualClock, iso
 from worker.lib.problems import Problems
 from worker.lib.store import Store
 from worker.plays.records import segment
+from worker.river import turn
 from worker.workspace import Workspace, open_workspace
 
 ENVIRON: dict[str, str] = {}
@@ -158,3 +160,27 @@ def test_a_source_that_is_read_again_tells_what_was_new(workspace: Workspace) ->
     store_raw(workspace.store, "api", "events", "req_1", body, START)
 
     assert [report.replay(workspace, "api", 0).facts for _ in range(2)] == [1, 0]
+
+
+def test_what_has_moved_a_customer_since_a_day_is_told_and_sums_exactly(
+    workspace: Workspace, clock: VirtualClock
+) -> None:
+    _history(workspace.store)
+    turn(workspace, kind="test")
+    clock.move_to(START + 130 * DAY)
+    facts = tuple(fact(f"again{n}", at=n) for n in range(120, 126))
+    take(workspace.store, seen("keap:1", at=126, facts=facts), time_zone="Asia/Tokyo")
+    turn(workspace, kind="test")
+    found = report.explain(workspace, "Ann", since="2026-04-11")
+    told = found["ledger"]
+
+    assert report.explain(workspace, "Ann")["ledger"] is None
+    assert (told["from"], told["to"]) == (iso(START + 100 * DAY), iso(START + 130 * DAY))
+    assert sum(Decimal(one["points"]) for one in told["entries"]) == Decimal(told["total"]) != 0
+    assert Decimal(told["total"]) == Decimal(told["new_score"]) - Decimal(told["old_score"])
+    assert ["behaviour", "active on 6 of the last 30 days (was 0)"] in [line[1:] for line in told["lines"]]
+    total, _, when = told["head"].partition(" ")
+    assert when.startswith("since 2026-04-11: from ")
+    assert sum(Decimal(line[0]) for line in told["lines"]) == Decimal(total)
+    with pytest.raises(Problems, match="--since: 'soon' is no day"):
+        report.explain(workspace, "Ann", since="soon")
