@@ -81,8 +81,8 @@ MUTANTS = (
         3,
         "worker/scoring/measures.py",
         "if self._door.is_rollup and store.run(",
-        "if not store.run(",
-        ("tests/scoring/test_measures.py::test_what_happens_later_on_the_day_has_no_influence",),
+        "if self._door.people and store.run(",
+        ("tests/scoring/test_sentences.py::test_what_happens_later_on_the_day_has_no_influence",),
     ),
     Mutant(
         "divide by a normal as floats do",
