@@ -16,14 +16,16 @@ from typing import Any, Final
 
 from worker.scoring.asking import BORN, ENDS, Asked, period_of, window_of
 from worker.scoring.card import Card, Measure
-from worker.scoring.measures import Moment, Readings, Sources, Told, Wanted
-from worker.scoring.reads import Calendar, Read, Selection
+from worker.scoring.measures import SINCE, Moment, Readings, Sources, Told, Wanted
+from worker.scoring.reads import Calendar, Read, Selection, Window
 from worker.scoring.rests import needs_others, reads_of
 
 Row = Mapping[str, Any]
 
 _TODAY: Final = frozenset({"since", "since_first", "age", "days_since_attribute", "days_until_attribute", "attribute"})
 """Reads whose value may be another on the next day though the same rows lie in their window."""
+
+_NEVER: Final = 10**9
 
 _COLUMNS: Final = ("c0", "c1")
 
@@ -54,7 +56,9 @@ class Sliding:
         known = {name: one for name, one in card.measures.items() if states[name] == "value"}
         self._reads = list(dict.fromkeys(reads_of(known)))
         self._has_calendar = any(isinstance(read.window, Calendar) for read in self._reads)
-        self._steady = {name: reads for name, one in known.items() if (reads := _steady(one))}
+        place = {read: number for number, read in enumerate(self._reads, start=1)}
+        self._steady = {name: {place[read] for read in reads} for name, one in known.items() if (reads := _steady(one))}
+        """{measure that changes with its rows: the places of these}."""
         self._kept: dict[str, Readings] = {}
         self._of_days: dict[int | None, tuple[Told, Asked]] = {}
         self.kinds = frozenset().union(*(read.kinds for read in self._reads))
@@ -71,17 +75,35 @@ class Sliding:
             if history.first_at > moment.at:
                 yield None
                 continue
-            moved = {slide.read for slide in slides if slide.move(moment.today, rows)}
-            told, asked = self._told(moment.today)
+            today = moment.today
+            moved = {slide.place for slide in slides if slide.next_on <= today and slide.move(today, rows)}
+            told, asked = self._told(today)
             for name, place in asked.attributes.items():
                 rows[place] = _newest(history.attributes.get(name, ()), moment.at)
             if last is not None:
-                self._kept[moment.customer_id] = {
-                    name: last[name] for name, reads in self._steady.items() if moved.isdisjoint(reads)
-                }
+                kept = self._still(last, moved, today, ages=SINCE not in history.attributes)
+                if len(kept) == len(last):
+                    yield last
+                    continue
+                self._kept[moment.customer_id] = kept
             last = told.readings(moment, rows)
             yield last
         self._kept.clear()
+
+    def _still(self, last: Readings, moved: set[int], today: int, *, ages: bool) -> Readings:
+        """The readings that are those of the day before; `ages` where a customer grows older by a day a day."""
+        kept = {}
+        for name, places in self._steady.items():
+            if not moved.isdisjoint(places):
+                continue
+            measure, reading = self._card.measures[name], last[name]
+            if measure.not_in_first and (not ages or reading.state == "not_applicable"):
+                continue
+            valid = measure.answer_valid_for
+            if valid and reading.state == "value" and reading.day is not None and today - reading.day >= valid:
+                continue
+            kept[name] = reading
+        return kept
 
     def _told(self, today: int) -> tuple[Told, Asked]:
         """How rows become readings on a day, and the places of the rows."""
@@ -102,8 +124,8 @@ def _on(read: Read, today: int) -> Read:
 
 
 def _steady(measure: Measure) -> tuple[Read, ...] | None:
-    """The reads of a measure that changes only with the rows in its windows; None for any other."""
-    if not isinstance(measure.read, Read) or measure.answer_valid_for or measure.not_in_first:
+    """The reads of a measure that changes only with the rows in its windows, or with its age; None for any other."""
+    if not isinstance(measure.read, Read):
         return None
     reads = tuple(side for side in (measure.read, measure.against) if isinstance(side, Read))
     return None if any(read.what in _TODAY for read in reads) else reads
@@ -120,7 +142,7 @@ class _Slide:
     """One read over one customer's days."""
 
     def __init__(self, read: Read, history: History, place: int) -> None:
-        self.read, self._place = read, place
+        self.read, self.place = read, place
         found = [row for kind in sorted(read.kinds) for row in history.days.get(kind, ()) if _meant(read, row)]
         self._rows = sorted(found, key=lambda row: row["day"])
         self._days = [row["day"] for row in self._rows]
@@ -128,6 +150,8 @@ class _Slide:
         unit = _UNITS.get(read.what)
         self._distinct = [] if unit is None else [0, *accumulate(_turns([unit(day) for day in self._days]))]
         self._inside: tuple[int, int] | None = None
+        self.next_on = 0
+        """The first day on which it has to `move`; on those before, the same lies in its window."""
 
     def move(self, today: int, rows: dict[int, list[dict[str, Any]]]) -> bool:
         """Put into `rows` what lies in the window of that day; False where it is what lay in it the day before."""
@@ -140,13 +164,21 @@ class _Slide:
         if is_same and (not period or begin == end):
             return False
         self._inside = (begin, end)
+        self.next_on = self._next(today, window, begin, end, period)
         if self.read.what in ENDS:
-            rows[self._place] = self._ends(begin, end)
+            rows[self.place] = self._ends(begin, end)
         elif period:
-            rows[self._place] = self._periods(begin, end, today - window.newest, period)
+            rows[self.place] = self._periods(begin, end, today - window.newest, period)
         else:
-            rows[self._place] = [dict(zip(_COLUMNS, self._amounts(begin, end), strict=False))]
+            rows[self.place] = [dict(zip(_COLUMNS, self._amounts(begin, end), strict=False))]
         return True
+
+    def _next(self, today: int, window: Window, begin: int, end: int, period: int) -> int:
+        if isinstance(self.read.window, Calendar) or (period and begin != end):
+            return today + 1
+        leaves = self._days[begin] + window.oldest + 1 if window.oldest is not None and begin < end else _NEVER
+        enters = self._days[end] + window.newest if end < len(self._days) else _NEVER
+        return min(leaves, enters)
 
     def _ends(self, begin: int, end: int) -> list[dict[str, Any]]:
         at, value, best = (
