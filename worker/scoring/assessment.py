@@ -117,12 +117,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+@lru_cache(maxsize=16384)
 def _number(number: Decimal | None) -> str:
+    """As short as it goes, in quotes; equal numbers are written alike, and small counts and whole points come often."""
     return _NULL if number is None else f'"{plain(number)}"'
 
 
 def _object(shown: Mapping[str, str]) -> str:
-    return "{" + ",".join([f"{_quoted(key)}:{shown[key]}" for key in sorted(shown)]) + "}"
+    return "{" + ",".join([f"{_quoted(key)}:{one}" for key, one in sorted(shown.items())]) + "}"
 
 
 def _list(shown: tuple[str, ...]) -> str:
@@ -160,16 +162,22 @@ def _shown(assessment: Assessment) -> dict[str, str]:
 
 def _judged(one: Judged) -> str:
     """A measure; a value that is a text stands under `text` instead of `value`."""
-    reading = one.reading
+    reading, points = one.reading, _number(one.points)
     value, text = reading.value, ""
     if isinstance(value, str):
         value, text = None, f',"text":{_quoted(value)}'
-    frozen = _NULL if reading.frozen is None else f'"{reading.frozen}"'
-    return (
-        f'{{"current":{_number(reading.current)},"day":{_NULL if reading.day is None else reading.day},'
-        f'"frozen":{frozen},"normal":{_number(reading.normal)},"points":{_number(one.points)},'
-        f'"state":"{reading.state}"{text},"value":{_number(value)}}}'
-    )
+    if reading.current is None and reading.normal is None and reading.day is None and reading.frozen is None:
+        start = _COUNTED  # as of most
+    else:
+        frozen = _NULL if reading.frozen is None else f'"{reading.frozen}"'
+        start = (
+            f'{{"current":{_number(reading.current)},"day":{_NULL if reading.day is None else reading.day},'
+            f'"frozen":{frozen},"normal":{_number(reading.normal)},"points":'
+        )
+    return f'{start}{points},"state":"{reading.state}"{text},"value":{_number(value)}}}'
+
+
+_COUNTED: Final = '{"current":null,"day":null,"frozen":null,"normal":null,"points":'
 
 
 def _said(override: Override) -> str:

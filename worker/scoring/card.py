@@ -87,6 +87,11 @@ class Measure:
         yield from [] if self.points is None else [self.points]
         yield from (other.points for other in self.instead)
 
+    @cached_property
+    def worth(self) -> dict[Decimal | str, Decimal | None]:
+        """What `score` keeps with the measure: the points of the values it has met, for the same come again."""
+        return {}
+
     def shaped(self, points: Decimal) -> Decimal:
         """What its table says, within floor and cap, and rounded."""
         return _shaped(points, self.floor, self.cap, self.decimals)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from worker.lib.rounding import nine
 from worker.scoring.card import HEALTH, Card, Mix, Shares
 from worker.scoring.expressions import Known, truth
 
@@ -67,6 +68,8 @@ class Frame:
     score: Blend
     others: tuple[Blend, ...]
     """The scores beside health, by name."""
+    coverage: Decimal
+    """Of the score, nine decimals at most."""
     shares: Mapping[str, Decimal]
     """How much of the score each known measure decides by the shares alone; together 1."""
 
@@ -101,7 +104,7 @@ def _framed(card: Card, known: frozenset[str], seen: Known) -> Frame:
         inside[name] = _blend(card, name, mix, known, inside, seen)
     score = _blend(card, HEALTH, card.score, known, inside, seen)
     others = tuple(_blend(card, name, mix, known, inside, seen) for name, mix in sorted(card.scores.items()))
-    return Frame(tuple(inside.values()), score, others, _decided(score, inside))
+    return Frame(tuple(inside.values()), score, others, nine(score.coverage), _decided(score, inside))
 
 
 def _blend(card: Card, name: str, mix: Mix, known: frozenset[str], inside: Mapping[str, Blend], seen: Known) -> Blend:

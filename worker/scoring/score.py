@@ -18,6 +18,7 @@ from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
 from worker.scoring.expressions import Known, Value, truth
 from worker.scoring.measures import Reading
 from worker.scoring.mixing import Frame, dimensions_of, frame
+from worker.scoring.points import Table
 
 __all__ = ["Assessment", "Driver", "Judged", "Override", "assess", "effective_points", "known_shares"]
 
@@ -68,8 +69,8 @@ def effective_points(card: Card) -> dict[str, Decimal]:
         framed = frame(card, tuple(best), Known({}, GREY, card.order))
         found = {}
         for name in best if framed.score.is_known else ():
-            without = _before_range(card, framed, {**best, name: card.bounds[name].low})
-            found[name] = nine(_before_range(card, framed, best) - without)
+            without = _at(card, framed, {**best, name: card.bounds[name].low})
+            found[name] = nine(_at(card, framed, best) - without)
         return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
@@ -96,13 +97,26 @@ def _points(measure: Measure, reading: Reading, seen: Known) -> Decimal | None:
 
 
 def _awarded(measure: Measure, value: Value, seen: Known) -> Decimal | None:
-    table = measure.points
     for other in measure.instead:
         if truth(other.when, seen):
-            table = other.points
-            break
-    given = None if table is None else table.awarded(value)
+            return _by(measure, other.points, value)
+    if measure.points is None:
+        return None
+    known = measure.worth
+    if value not in known:
+        if len(known) >= _MOST:
+            known.clear()
+        known[value] = _by(measure, measure.points, value)
+    return known[value]
+
+
+def _by(measure: Measure, table: Table, value: Value) -> Decimal | None:
+    given = table.awarded(value)
     return None if given is None else measure.shaped(given)
+
+
+_MOST: Final = 1024
+"""Values whose points a measure keeps."""
 
 
 # -- the scores -------------------------------------------------------------------------------------------------------
@@ -123,9 +137,9 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
     values = dimensions_of(card, framed, points)
     raw = None
     if framed.score.is_known:
-        raw = _in_range(card, framed.score.value(card, points, values) + _bonus(card, points))
+        raw = _in_range(card, _before_range(card, framed, points, values))
     # Rounded only here, at the end, and summed in one order, so that the order of the card decides no digit.
-    base, coverage = None if raw is None else nine(raw), nine(framed.score.coverage)
+    base, coverage = None if raw is None else nine(raw), framed.coverage
     dimensions = {name: None if value is None else nine(value) for name, value in values.items()}
     bases = {HEALTH: base, **_others(card, framed, points, values)}
     is_known = base is not None and coverage >= card.least_known
@@ -263,13 +277,21 @@ def _drivers(card: Card, framed: Frame, points: Mapping[str, Decimal], raw: Deci
     else:
         for name, best in card.full_marks.items():
             if name in points and best > points[name]:
-                better = _before_range(card, framed, {**points, name: best})
+                better = _at(card, framed, {**points, name: best})
                 lost[name] = nine(_in_range(card, better) - raw)
     found = [Driver(name, cost) for name, cost in lost.items() if cost > 0]
     found.sort(key=lambda one: (-one.points_lost, one.measure))
     return tuple(found)
 
 
-def _before_range(card: Card, framed: Frame, points: Mapping[str, Decimal]) -> Decimal:
-    """The score with its bonus, before its range cuts anything off. Only where it is known."""
-    return framed.score.value(card, points, dimensions_of(card, framed, points)) + _bonus(card, points)
+def _at(card: Card, framed: Frame, points: Mapping[str, Decimal]) -> Decimal:
+    """What the score would be before its range, by these points. Only where it is known."""
+    return _before_range(card, framed, points, dimensions_of(card, framed, points))
+
+
+def _before_range(
+    card: Card, framed: Frame, points: Mapping[str, Decimal], dimensions: Mapping[str, Decimal | None]
+) -> Decimal:
+    """The score with its bonus, before its range cuts anything off."""
+    value = framed.score.value(card, points, dimensions)
+    return value + _bonus(card, points) if card.bonus else value
