@@ -19,11 +19,12 @@ from typing import Final, Literal
 
 from worker.lib.rounding import CONTEXT, nine
 from worker.lib.store import Row, Store, sql
-from worker.scoring.answers import Answer, Raw, Rows, attribute_in, day_in
+from worker.scoring.answers import Answer, Find, Raw, Rows, attribute_in, day_in
 from worker.scoring.asking import BORN, Asked, Door, ask
 from worker.scoring.card import Card, Measure
+from worker.scoring.derived import Formula
 from worker.scoring.expressions import Known, Value
-from worker.scoring.reads import Calendar, Formula, Read
+from worker.scoring.reads import Calendar, Read
 from worker.scoring.rests import in_order, needs_others, reads_of, resting_on, rests_on
 
 State = Literal["value", "never", "source_down", "expired", "not_applicable"]
@@ -171,14 +172,18 @@ class Told:
         self._asked, self._given = asked, given
         own = wanted.measures
         others = resting_on(own, frozenset(name for name, one in own.items() if needs_others(one)))
-        self._measures = [_Alone(own[name], wanted.states[name], asked, later=name in others) for name in in_order(own)]
+        alone = [_Alone(own[name], wanted.states[name], asked, later=name in others) for name in in_order(own)]
+        self._plain = [(one.name, one.raw, one.of_raw) for one in alone if one.is_plain]
+        self._others = [one for one in alone if not one.is_plain]
 
     def readings(self, moment: Moment, rows: Rows) -> Readings:
         """What every measure is for a customer of whom these rows tell."""
         age = self._age(moment, rows)
-        found: Readings = {}
         given = self._given.get(moment.customer_id, {})
-        for one in self._measures:
+        # Most measures of most cards: this line is what a pass spends its time on, beside the database.
+        found = {name: of_raw(raw(rows, moment.today, age), None) for name, raw, of_raw in self._plain}
+        found.update((name, given[name]) for name in given if name in found)
+        for one in self._others:
             found[one.name] = given.get(one.name) or one.reading(moment, rows, age, found)
         return found
 
@@ -257,7 +262,12 @@ class _Alone:
         self._measure, self._state, self._later = measure, state, later
         self._read = Answer(measure.read, asked) if isinstance(measure.read, Read) else None
         self._against = Answer(measure.against, asked) if isinstance(measure.against, Read) else None
-        self._of_raw = lru_cache(maxsize=_REMEMBERED)(self._made)
+        self.raw: Find = self._read.raw if self._read else lambda rows, today, age: ()
+        self.of_raw = lru_cache(maxsize=_REMEMBERED)(self._made)
+        self.is_plain = bool(
+            state == "value" and self._read and not (self._against or measure.not_in_first or measure.answer_valid_for)
+        )
+        """Its numbers alone say what it is."""
 
     def reading(self, moment: Moment, rows: Rows, age: int | None, found: Mapping[str, Reading]) -> Reading:
         if self._state == "not_applicable" or (age is not None and age < self._measure.not_in_first):
@@ -268,9 +278,8 @@ class _Alone:
             if self._later or not isinstance(self._measure.read, Formula):
                 return _NEVER
             return self._shared(formula(self._measure, found), moment, rows, age)
-        raw = self._read.raw(rows, moment.today, age)
         normal = self._against.raw(rows, moment.today, age) if self._against else None
-        reading = self._of_raw(raw, normal)
+        reading = self.of_raw(self.raw(rows, moment.today, age), normal)
         valid = self._measure.answer_valid_for
         if valid and reading.day is not None and moment.today - reading.day >= valid:
             return Reading("expired", day=reading.day)
