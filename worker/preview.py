@@ -133,8 +133,8 @@ class _Previewing:
     def tell(self) -> Preview:
         """All of it."""
         everybody = replay.customers(self._store, self._now, self._days, self._workspace.time_zone)
-        both = (replay.lives(self._store, one.card, everybody, self._sources) for one in (self._old, self._new))
-        for done, (old, new) in enumerate(zip(*both, strict=True), start=1):
+        both = replay.lives(self._store, (self._old.card, self._new.card), everybody, self._sources)
+        for done, (old, new) in enumerate(both, start=1):
             self._look_at(old, new)
             self._progress(done)
         zone = self._workspace.time_zone

@@ -130,9 +130,14 @@ class Life:
             self.events.append(self.last)
 
 
-def lives(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
-    """Everybody's days under this card, in the order of `asked` (by id)."""
-    yield from slid(store, card, asked, sources) if slides(card) else day_by_day(store, card, asked, sources)
+def lives(
+    store: Store, cards: Sequence[Card], asked: Sequence[Customer], sources: Sources
+) -> Iterator[tuple[Life, ...]]:
+    """Everybody's days under each of these cards, in the order of `asked` (by id)."""
+    if all(map(slides, cards)):
+        yield from slid(store, cards, asked, sources)
+    else:
+        yield from zip(*(day_by_day(store, card, asked, sources) for card in cards), strict=True)
 
 
 def day_by_day(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
@@ -153,22 +158,24 @@ def day_by_day(store: Store, card: Card, asked: Sequence[Customer], sources: Sou
 # -- windows that slide -----------------------------------------------------------------------------------------------
 
 
-def slid(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
-    """The same by one look at everybody's days, for a card that `slides`. The present day is read by a pass of its own."""
-    sliding, judging = Sliding(card, sources), _Judging(card)
+def slid(
+    store: Store, cards: Sequence[Card], asked: Sequence[Customer], sources: Sources
+) -> Iterator[tuple[Life, ...]]:
+    """The same by one look at everybody's days, for cards that `slides`. The present day is read by a pass of its own."""
+    sliding, judging = Sliding(cards, sources), [_Judging(card) for card in cards]
     for start in range(0, len(asked), TOGETHER):
         some = asked[start : start + TOGETHER]
         found = histories(store, sliding, some[0].id, some[-1].id)
-        last = [one.moments[-1] for one in some]
-        present = population.read(store, card, last, sources)
+        present = [population.read(store, card, [one.moments[-1] for one in some], sources) for card in cards]
         for one in some:
-            life = Life(one)
+            told = tuple(Life(one) for _ in cards)
             for moment, readings in zip(one.moments, sliding.readings(found[one.id], one.moments[:-1]), strict=False):
-                if readings is not None:
-                    life.live(card, moment, judging.judged(readings))
-            if one.id in present:
-                life.live(card, one.moments[-1], assess(card, present[one.id]))
-            yield life
+                for life, judge, mine in zip(told, judging, readings or (), strict=False):
+                    life.live(judge.card, moment, judge.judged(mine))
+            for life, judge, last in zip(told, judging, present, strict=True):
+                if one.id in last:
+                    life.live(judge.card, one.moments[-1], assess(judge.card, last[one.id]))
+            yield told
 
 
 def histories(store: Store, sliding: Sliding, first: str, last: str) -> dict[str, History]:
@@ -209,20 +216,24 @@ class _Judging:
     """
 
     def __init__(self, card: Card) -> None:
-        self._card = card
+        self.card = card
         self._edges = _edges(card)
         self._counted = frozenset(card.in_dimensions())
         self._tokens: dict[str, dict[int, tuple[Reading, object]]] = {name: {} for name in card.measures}
         self._judged: dict[tuple[object, ...], Assessment] = {}
+        self._last: tuple[Readings, Assessment] | tuple[None, None] = (None, None)
 
     def judged(self, readings: Readings) -> Assessment:
         """As `assess`, but for the readings inside."""
+        if readings is self._last[0]:
+            return self._last[1]
         key = tuple([self._token(name, readings[name]) for name in self._tokens])
         found = self._judged.get(key)
         if found is None:
             if len(self._judged) >= REMEMBERED:
                 self._judged.clear()
-            found = self._judged[key] = assess(self._card, readings)
+            found = self._judged[key] = assess(self.card, readings)
+        self._last = readings, found
         return found
 
     def _token(self, name: str, reading: Reading) -> object:
@@ -236,12 +247,12 @@ class _Judging:
         return found[1]
 
     def _told(self, name: str, reading: Reading) -> object:
-        points = self._card.measures[name].points
+        points = self.card.measures[name].points
         edges = self._edges.get(name, ())
         seen = reading.value if edges is None else _between(edges, reading.value)
         if name not in self._counted:
             return seen if name in self._edges else None
-        if self._card.measures[name].instead:
+        if self.card.measures[name].instead:
             seen = reading.value
         if reading.state != "value" or reading.value is None or points is None:
             return seen, reading.state, reading.current is None

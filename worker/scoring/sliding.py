@@ -27,6 +27,9 @@ _TODAY: Final = frozenset({"since", "since_first", "age", "days_since_attribute"
 
 _NEVER: Final = 10**9
 
+_SOME_DAY: Final = 0
+"""What a card asks for is the same on every day, but for the stretches of its calendar."""
+
 _COLUMNS: Final = ("c0", "c1")
 
 
@@ -47,48 +50,83 @@ def slides(card: Card) -> bool:
 
 
 class Sliding:
-    """A card over whole days."""
+    """Cards over whole days: the days are looked at once for all of them."""
 
-    def __init__(self, card: Card, sources: Sources) -> None:
-        """Only for a card that `slides`."""
-        self._card, self._sources = card, sources
-        states = {name: sources.state(one) for name, one in card.measures.items()}
-        known = {name: one for name, one in card.measures.items() if states[name] == "value"}
-        self._reads = list(dict.fromkeys(reads_of(known)))
+    def __init__(self, cards: Sequence[Card], sources: Sources) -> None:
+        """Only for cards that `slides`."""
+        known = [{name: one for name, one in card.measures.items() if sources.state(one) == "value"} for card in cards]
+        self._reads = list(dict.fromkeys(read for measures in known for read in reads_of(measures)))
         self._has_calendar = any(isinstance(read.window, Calendar) for read in self._reads)
-        place = {read: number for number, read in enumerate(self._reads, start=1)}
-        self._steady = {name: {place[read] for read in reads} for name, one in known.items() if (reads := _steady(one))}
-        """{measure that changes with its rows: the places of these}."""
-        self._kept: dict[str, Readings] = {}
-        self._of_days: dict[int | None, tuple[Told, Asked]] = {}
+        attributes = sorted(frozenset().union(*(Wanted(card, sources, _SOME_DAY).attributes for card in cards)))
+        places = {read: place for place, read in enumerate(self._reads, start=1)}
+        at = {name: place for place, name in enumerate(attributes, start=len(self._reads) + 1)}
+        self._cards = [_Reader(card, sources, measures, places, at) for card, measures in zip(cards, known, strict=True)]
+        self._at = at
         self.kinds = frozenset().union(*(read.kinds for read in self._reads))
-        """What rows it needs …"""
-        self.attributes = frozenset(self._told(0)[1].attributes)
+        """What rows they need …"""
+        self.attributes = frozenset(attributes)
         """… and what attributes."""
 
-    def readings(self, history: History, moments: Sequence[Moment]) -> Iterator[Readings | None]:
-        """The readings at the end of each of these days, oldest first; None before the customer began."""
+    def readings(self, history: History, moments: Sequence[Moment]) -> Iterator[tuple[Readings, ...] | None]:
+        """The readings at the end of each of these days, oldest first, for each card; None before the customer began."""
         slides = [_Slide(read, history, place) for place, read in enumerate(self._reads, start=1) if read.kinds]
         rows: dict[int, list[dict[str, Any]]] = {BORN: [{"c0": history.first_at}]}
-        last: Readings | None = None
+        ages = SINCE not in history.attributes
+        last: tuple[Readings, ...] | None = None
         for moment in moments:
             if history.first_at > moment.at:
                 yield None
                 continue
             today = moment.today
             moved = {slide.place for slide in slides if slide.next_on <= today and slide.move(today, rows)}
-            told, asked = self._told(today)
-            for name, place in asked.attributes.items():
+            for name, place in self._at.items():
                 rows[place] = _newest(history.attributes.get(name, ()), moment.at)
-            if last is not None:
-                kept = self._still(last, moved, today, ages=SINCE not in history.attributes)
-                if len(kept) == len(last):
-                    yield last
-                    continue
-                self._kept[moment.customer_id] = kept
-            last = told.readings(moment, rows)
+            key = today if self._has_calendar else None
+            last = tuple(
+                [
+                    card.readings(moment, key, rows, last[number] if last else None, moved, ages=ages)
+                    for number, card in enumerate(self._cards)
+                ]
+            )
             yield last
+
+
+class _Reader:
+    """One of the cards: how the rows become its readings, and which of these are still those of the day before."""
+
+    def __init__(
+        self,
+        card: Card,
+        sources: Sources,
+        known: Mapping[str, Measure],
+        places: Mapping[Read, int],
+        at: Mapping[str, int],
+    ) -> None:
+        self._card, self._sources, self._places, self._at = card, sources, places, at
+        self._steady = {
+            name: {places[read] for read in reads} for name, one in known.items() if (reads := _steady(one))
+        }
+        """{measure that changes with its rows: the places of these}."""
+        self._kept: dict[str, Readings] = {}
+        self._told: dict[int | None, Told] = {}
+
+    def readings(
+        self, moment: Moment, day: int | None, rows: dict[int, list[dict[str, Any]]], last: Readings | None,
+        moved: set[int], *, ages: bool,
+    ) -> Readings:  # fmt: skip
+        """Those of the moment; the very same object as the day before where nothing can have changed."""
         self._kept.clear()
+        if last is not None:
+            kept = self._still(last, moved, moment.today, ages=ages)
+            if len(kept) == len(last):
+                return last
+            self._kept[moment.customer_id] = kept
+        if day not in self._told:
+            asked = Asked(attributes=dict(self._at))
+            for read, place in self._places.items():
+                asked.places[_on(read, moment.today)] = ((place, _COLUMNS[: _width(read)]),)
+            self._told[day] = Told(Wanted(self._card, self._sources, day), asked, self._kept)
+        return self._told[day].readings(moment, rows)
 
     def _still(self, last: Readings, moved: set[int], today: int, *, ages: bool) -> Readings:
         """The readings that are those of the day before; `ages` where a customer grows older by a day a day."""
@@ -104,19 +142,6 @@ class Sliding:
                 continue
             kept[name] = reading
         return kept
-
-    def _told(self, today: int) -> tuple[Told, Asked]:
-        """How rows become readings on a day, and the places of the rows."""
-        key = today if self._has_calendar else None
-        if key not in self._of_days:
-            asked = Asked()
-            for place, read in enumerate(self._reads, start=1):
-                asked.places[_on(read, today)] = ((place, _COLUMNS[: _width(read)]),)
-            wanted = Wanted(self._card, self._sources, key)
-            for place, name in enumerate(sorted(wanted.attributes), start=len(self._reads) + 1):
-                asked.attributes[name] = place
-            self._of_days[key] = Told(wanted, asked, self._kept), asked
-        return self._of_days[key]
 
 
 def _on(read: Read, today: int) -> Read:
