@@ -95,7 +95,7 @@ def test_words_may_be_capital_and_labels_keep_theirs() -> None:
         ("days with usage in the last 30 dais", "“dais” is not understood after “days with usage in the last 30”", "days, weeks, months or years"),
         ("number of unpayed invoices now", "“unpayed invoices now” is not understood after “number of”", "did you mean 'unpaid invoices'?"),
         ("number of unpaid invoices", "the sentence breaks off after “number of unpaid invoices”", "write “number of unpaid invoices now”"),
-        ("latest nps", "“nps” is not understood after “latest”", "did you mean 'nps answer'?"),
+        ("latest nps", "“nps” is not understood after “latest”", "write “latest nps answer”"),
         ("sum of usage ever", "“sum of usage ever” is not understood", "write “total usage ever”"),
         ("days with usage in the past 30 days", "“past 30 days” is not understood after “days with usage in the”", "write “days with usage in the last 30 days”"),
         ("number of logins now", "“login” happens", "number of logins in the last 30 days"),
