@@ -45,6 +45,12 @@ _OLDEST: Final = 100_000
 """Days; more is no age."""
 
 _SOURCE: Final = "eval"
+_LARGEST: Final = 10**24
+"""What nothing of nine places can be larger than by far."""
+
+_YEARS: Final = range(1900, 9000)
+"""Those that the calendar can reckon with, a year back and a quarter on."""
+
 
 
 class _FactIn(BaseModel):
@@ -177,7 +183,7 @@ def _case(deck: Deck, told: _ChildIn, line: int, place: str, above: int | None =
         line,
         as_of,
         {name: _attribute(value) for name, value in told.attributes.items() if value is not None},
-        {name: _value(value) for name, value in told.values.items()},
+        {name: _value(name, value) for name, value in told.values.items()},
         [_fact(one, f"{place}facts.{number}") for number, one in enumerate(told.facts)],
         None if told.previous is None else (told.previous.band, _since(told.previous, place)),
         told.expect,
@@ -195,8 +201,16 @@ def _attribute(value: bool | float | str) -> str:
     return value if isinstance(value, str) else plain(Decimal(str(value)))
 
 
-def _value(value: float | str | None) -> Decimal | str | None:
-    return value if value is None or isinstance(value, str) else nine(Decimal(str(value)))
+def _value(name: str, value: float | str | None) -> Decimal | str | None:
+    if value is None or isinstance(value, str):
+        if name == _AGE and value is not None:
+            raise _Bad(f"values.{name}: {value!r} is no number of days")
+        return value
+    number = Decimal(str(value))
+    if abs(number) > _LARGEST or (name == _AGE and not 0 <= number <= _OLDEST):
+        most = f"0 to {_OLDEST} days" if name == _AGE else "-10^24 to 10^24"
+        raise _Bad(f"values.{name}: {value} is not within {most}")
+    return nine(number)
 
 
 def _fact(told: _FactIn, place: str) -> Fact:
@@ -215,6 +229,8 @@ def _moment(text: str, key: str) -> int:
     """`2026-01-31` is its last second, a time without a zone is UTC."""
     try:
         if len(text) == len("2026-01-31"):
+        if int(text[:4]) not in _YEARS:
+            raise ValueError(text)
             return end_of_day(day_number(text))
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -252,7 +268,7 @@ def _settle_in(store: Store, cases: Sequence[_Case], parent: str = "") -> None:
 def _aged(case: _Case, today: int) -> dict[str, str]:
     """The date since when it has been a customer, of a case that gives its age."""
     age = case.values.get(_AGE)
-    return {measures.SINCE: day_text(today - int(age))} if isinstance(age, Decimal) and 0 <= age < _OLDEST else {}
+    return {measures.SINCE: day_text(today - int(age))} if isinstance(age, Decimal) else {}
 
 
 def _choose(store: Store, deck: Deck, everyone: Sequence[_Case]) -> None:

@@ -382,6 +382,23 @@ def test_a_formula_is_as_known_as_what_it_rests_on(
 
 
 def test_windows_may_be_many_in_one_card(sqlite_store: Store) -> None:
+def test_a_number_too_large_to_be_rounded_is_none(sqlite_store: Store) -> None:
+    customer_id = customer(sqlite_store, [])
+    tell(sqlite_store, customer_id, ("big", "9" * 18, 1))
+    card = measuring(
+        {
+            "big": "attribute big",
+            "huge": formula("huge", "big * big"),
+            "rounded": formula("rounded", "round(big * big) / big"),
+            "fine": formula("fine", "big * big / big - big"),
+        }
+    )
+
+    found = read(sqlite_store, card, [moment(customer_id)])[customer_id]
+
+    assert [shown(found[name]) for name in ("huge", "rounded", "fine")] == ["never", "never", "0"]
+
+
     """Parts share a scan over the longest window; each column takes no more than its own."""
     facts = [fact("login", day + 0.1) for day in range(60)]
     windows = [Window(0, 6), Window(7, 20), Window(0, None), Window(30, None), Window(59, 59)]

@@ -12,7 +12,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
+from decimal import Decimal, InvalidOperation, localcontext
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
@@ -315,6 +315,14 @@ def share(value: Value | None, normal: Value | None, day: int | None = None) -> 
     return Reading("value", nine(CONTEXT.divide(value, normal)), nine(value), nine(normal), day)
 
 
+def number(value: Decimal) -> Reading:
+    """A number that was computed, to nine places; never, where it is too large to have them."""
+    try:
+        return Reading("value", nine(value))
+    except InvalidOperation:
+        return _NEVER
+
+
 def formula(measure: Measure, found: Mapping[str, Reading]) -> Reading:
     """What a formula comes to, from the readings of what it is made of.
 
@@ -327,9 +335,12 @@ def formula(measure: Measure, found: Mapping[str, Reading]) -> Reading:
         return _SOURCE_DOWN
     values = {name: one.value for name, one in found.items() if one.value is not None}
     with localcontext(CONTEXT):
-        value = measure.read.expression.found(Known(values, "", (), by_zero=measure.read.by_zero))
+        try:
+            value = measure.read.expression.found(Known(values, "", (), by_zero=measure.read.by_zero))
+        except InvalidOperation:
+            return _NEVER  # a number too large to be rounded
     if value is not None:
-        return Reading("value", value if isinstance(value, str) else nine(Decimal(value)))
+        return Reading("value", value) if isinstance(value, str) else number(Decimal(value))
     if "not_applicable" in states:
         return _NOT_APPLICABLE
     return Reading("expired") if "expired" in states else _NEVER

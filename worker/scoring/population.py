@@ -21,12 +21,12 @@ from decimal import Decimal, localcontext
 from functools import cached_property
 from typing import Final
 
-from worker.lib.rounding import CONTEXT, nine
+from worker.lib.rounding import CONTEXT
 from worker.lib.store import Store, sql
 from worker.scoring import measures
 from worker.scoring.card import GREY, HEALTH, Card, Measure
 from worker.scoring.expressions import Known, truth
-from worker.scoring.measures import BATCH, NOTHING, Given, Moment, Reading, Readings, Sources, formula, share
+from worker.scoring.measures import BATCH, NOTHING, Given, Moment, Reading, Readings, Sources, formula, number, share
 from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp
 from worker.scoring.rests import below, in_order, names_in, needs_others, needs_score, resting_on, rests_on, rolls_up
 from worker.scoring.score import assess
@@ -279,7 +279,7 @@ class _Others:
         value = _billionths(base.value)
         among = one in self._portfolio
         found = table.percentile(value, among=among) if rank.how == "percentile" else table.z_score(value)
-        return Reading("never") if found is None else Reading("value", nine(found))
+        return Reading("never") if found is None else number(found)
 
     def _table(self, name: str, peers: str, *, against: bool = False) -> dict[str, _Table]:
         """The portfolio's values of a measure, by the peers' attribute."""
@@ -305,7 +305,7 @@ class _Others:
         with localcontext(CONTEXT):
             value = _number(roll, chosen, len([holds for _, holds in said if holds is not None]))
         if value is not None:
-            return Reading("value", nine(value))
+            return number(value)
         of = {unit.readings[roll.of].state for unit in units if roll.of in unit.readings}
         return Reading("not_applicable" if of == {"not_applicable"} else "never")
 
