@@ -160,6 +160,9 @@ def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_com
         ("last_nps = 50, open_tickets = 50", 'last_nps = "high", open_tickets = 50', "dimensions.voice.measures.open_tickets: 50 is a share, and 'last_nps' has an importance"),
         ("last_nps = 50, open_tickets = 50", 'last_nps = "high", open_tickets = "much"', "'much' is no importance → write \"high\", \"normal\" or \"low\""),
         ("{ last_nps = 50, open_tickets = 50 }", '["last_nps", "open_tickets", "last_nps"]', "'last_nps' stands there twice"),
+        ("active_days = 50, usage_trend = 50", "active_days = 0.5, usage_trend = 0.5", "shares are percents: write 50, 50"),
+        ('green = "70 and up"', 'Green = "70 and up"', 'write it in small letters: green = "70 and up"'),
+        ("[measures.last_nps]", "[measures.Last-NPS]", "'Last-NPS' is no name → use small letters, digits and _: last_nps"),
         ("share = 20", 'importance = "high"', "dimensions.adoption.share: 'voice' has an importance instead"),
         ("share = 20\n", "", "dimensions.voice.share: is missing"),
         ("share = 20", 'share = 20\ncombine = "average"', "'average' will not do → write one of: \"weighted mean\", \"mean\""),
@@ -214,6 +217,10 @@ def test_one_slip_is_one_mistake() -> None:
     assert len(mistakes(starter_with("in the last 30 days", "in the last 30 dais"))) == 1
     assert len(mistakes(starter_with('"0 -> 0, 12 -> 100"', '"0 -> 0"'))) == 1
     assert len(mistakes(starter_with("last_nps <= 6", "last_mps <= 6"))) == 1
+    assert len(mistakes(starter_with("{ last_nps = 50", "{ last_mps = 50"))) == 1
+    assert len(mistakes(STARTER.replace("last_nps", "last-nps"))) == 1
+    assert len(mistakes(starter_with('green = "70 and up"', 'Green = "70 and up"'))) == 1
+    assert len(mistakes(starter_with('green = "70 and up"', "green = 70"))) == 1
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:

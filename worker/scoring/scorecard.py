@@ -14,13 +14,14 @@ from typing import Any, Final
 from worker.lib.rounding import plain
 from worker.lib.shape import spell
 from worker.scoring.card import GREY, Band, Card, Measure, Mix, Rule, Signal
+from worker.scoring.derived import Formula, RollUp
 from worker.scoring.expressions import Name, leaves
 from worker.scoring.loading import bands, conditions, measures, mixes
 from worker.scoring.loading.bands import Range
 from worker.scoring.loading.conditions import Asking
 from worker.scoring.loading.measures import Draft
 from worker.scoring.loading.page import Page
-from worker.scoring.reads import Formula, Rank, RollUp
+from worker.scoring.reads import Rank
 
 __all__ = ["GREY", "KEYS", "Band", "Card", "Measure", "Mix", "Rule", "Signal", "load"]
 
@@ -138,7 +139,7 @@ def _rests(page: Page, named: Mapping[str, Measure], drafts: Mapping[str, Draft]
 
 def _idle(page: Page, card: Card, drafts: Mapping[str, Draft], asking: Asking) -> None:
     """Note measures that move nothing. While a condition cannot be read, what it looks at is not known."""
-    if not asking.is_whole or any(draft.measure is None for draft in drafts.values()):
+    if page.is_misnamed or not asking.is_whole or any(draft.measure is None for draft in drafts.values()):
         return
     used = set(card.in_dimensions()) | asking.measures()
     for measure in card.measures.values():

@@ -83,11 +83,16 @@ def _colours(page: Page, body: dict[str, Any], extent: Range) -> tuple[list[Band
             continue
         place: Place = ("bands", name)
         if name == GREY or not LABEL.fullmatch(name) or not isinstance(said, str):
-            page.note(place, f"{name} = {said!r} is no band", 'write a colour and its edge: green = "70 and up"')
+            cure = 'write a colour and its edge: green = "70 and up"'
+            if LABEL.fullmatch(name.lower()) and name != name.lower() and isinstance(said, str):
+                cure = f'write it in small letters: {name.lower()} = "{said}"'
+            page.note(place, f"{name} = {said!r} is no band", cure)
+            if name != GREY:
+                found.append(Band(name.lower(), extent.lowest - 1))  # so that conditions may name it
             continue
         edge = page.sentence(phrases.edge, place, said)
         if edge is None:
-            found.append(Band(name, extent.lowest - 1))  # so that conditions may name it
+            found.append(Band(name, extent.lowest - 1))
         elif not extent.lowest < edge.at < extent.highest and not (edge.above and edge.at == extent.lowest):
             cure = f"an edge lies between {plain(extent.lowest)} and {plain(extent.highest)}"
             page.note(place, f"{plain(edge.at)} divides nothing", cure)

@@ -31,7 +31,7 @@ from worker.scoring.expressions import (
 )
 from worker.scoring.loading.bands import Range
 from worker.scoring.loading.measures import Draft
-from worker.scoring.loading.page import LABEL, Body, Page, Place, decimal, is_number
+from worker.scoring.loading.page import LABEL, NAME, Body, Page, Place, decimal, is_number
 from worker.scoring.points import Number
 from worker.scoring.reads import Read
 
@@ -112,12 +112,14 @@ class Asking:
     ) -> None:
         """Note every name that the file does not have, and numbers that should be percents."""
         known = _Named(list(measures), list(bands), list(dimensions), list(scores))
+        misnamed = not all(NAME.fullmatch(name) for name in measures)  # a condition reads `last-nps` as a difference
         early = len(self.early)
         for index, (place, asked) in enumerate(self._all()):
             for leaf in leaves(asked):
                 problem = (_too_early(leaf) if index < early else None) or known.unknown(leaf)
-                if problem:
+                if problem and not (isinstance(leaf, Name) and misnamed):
                     self.page.note(place, *problem)
+                    self.page.is_misnamed = True
             for name, number in comparisons(asked):
                 draft = measures.get(name)
                 if draft and draft.is_share and not number.percent and number.value:

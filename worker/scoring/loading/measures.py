@@ -12,11 +12,12 @@ from worker.lib.rounding import plain
 from worker.lib.shape import spell
 from worker.scoring import phrases
 from worker.scoring.card import Measure, TableIf
+from worker.scoring.derived import Formula, RollUp, Source
 from worker.scoring.expressions import Expression
 from worker.scoring.loading.bands import Bands, Range
 from worker.scoring.loading.page import LABEL, NAME, Body, Page, Place, decimal, is_number
 from worker.scoring.points import Each, Steps, Table, colours, resolve, spread
-from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp, Source
+from worker.scoring.reads import Portfolio, Rank, Read
 
 KEYS: Final = (
     "read", "formula", "divided_by_zero_is", "against", "points", "sliding", "each", "instead", "floor", "cap",
@@ -186,7 +187,9 @@ class _Measures:
         steps = Steps(tuple(step for step in found if step))
         gaps = steps.gaps()
         if gaps and not (steps.labels() and _numbers_only(source)):
-            cure = "end with “otherwise -> leave out”, or with points" if steps.labels() else "end with “otherwise -> …”"
+            cure = (
+                "end with “otherwise -> leave out”, or with points" if steps.labels() else "end with “otherwise -> …”"
+            )
             page.note(here, f"nothing is said about {gaps[0]}", cure)
         for step in steps.never_reached():
             page.note(here, f"“{step}” is never reached", "put it above the step that takes its values")

@@ -253,6 +253,7 @@ class Mixes:
         page, draft = self._page, self._measures.get(name)
         if draft is None:
             page.note(place, f"there is no measure {name!r}", spell(name, self._measures))
+            page.is_misnamed = True
             return
         self._home(place, name, home, "a measure")
         if draft.is_watched:
@@ -316,4 +317,7 @@ class Mixes:
         parts = " + ".join(plain(share) for share in shares)
         over = plain(abs(total - FULL))
         cure = f"take {over} away" if total > FULL else f"give them {over} more"
-        self._page.note(place, f"the shares total {plain(total)}, not 100 ({parts})", f"{cure}, so that they total 100")
+        cure += ", so that they total 100"
+        if total == 1:
+            cure = "shares are percents: write " + ", ".join(plain(share * 100) for share in shares)
+        self._page.note(place, f"the shares total {plain(total)}, not 100 ({parts})", cure)

@@ -31,6 +31,8 @@ class Page:
         self.file = file
         self._document = parse(text, file)
         self._problems: list[Problem] = []
+        self.is_misnamed = False
+        """A name was wrong, or is not there: what else names it, or does not, is no mistake of its own."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -84,7 +86,10 @@ class Page:
                 continue
             if not names.fullmatch(name):
                 allowed = "use small letters, digits and _" + ("" if names is NAME else " or -")
-                self.note((*place, name), f"{name!r} is no name", allowed)
+                better = re.sub(r"\W+", "_", name.lower()).strip("_")
+                shown = f": {better}" if names.fullmatch(better) else ""
+                self.note((*place, name), f"{name!r} is no name", allowed + shown)
+                self.is_misnamed = True
             found.append((name, inside))
         return found
 
