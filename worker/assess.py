@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,8 +15,10 @@ from worker.lib.store import Row, Store, sql
 from worker.plays import arbiter, rules
 from worker.plays import records as plays
 from worker.review import disagreement, opinions
-from worker.scoring import bands, explain, ledger, measures, overrides, records
+from worker.scoring import bands, explain, ledger, measures, overrides, population, records
 from worker.scoring.card import Card
+from worker.scoring.choice import Deck
+from worker.scoring.dealing import dealt
 from worker.scoring.rests import below, names_in
 from worker.scoring.score import Assessment, Override, assess
 
@@ -31,7 +33,7 @@ SEGMENT = "plan"
 class Terms:
     """What the workspace says that an assessment must know."""
 
-    card: Card
+    deck: Deck
     plays: Mapping[str, rules.Play]
     templates: Mapping[str, rules.Template]
     limits: arbiter.Rules
@@ -101,6 +103,7 @@ class _Decided:
     """What was decided about one customer, before anything is kept."""
 
     customer: _Customer
+    card: Card
     moment: measures.Moment
     last: records.Score | None
     assessment: Assessment
@@ -109,19 +112,20 @@ class _Decided:
     expired: Override | None = None
     """An override whose time is over, and nobody has noted it yet."""
 
-    def moved(self, version: str) -> bool:
+    @property
+    def moved(self) -> bool:
         """Whether there is anything to keep: a score that says the same again is not a new one."""
         return (
             self.last is None
-            or self.last.version != version
+            or self.last.version != self.card.version
             or self.last.detail != self.assessment.to_json()
             or self.previous != self.standing
         )
 
-    def scored(self, card: Card, why: str) -> records.Scored:
+    def scored(self, why: str) -> records.Scored:
         """As the records keep it."""
         return records.Scored(
-            self.customer.id, self.moment.at, card.version, self.assessment, self.previous, self.standing, why
+            self.customer.id, self.moment.at, self.card.version, self.assessment, self.previous, self.standing, why
         )
 
 
@@ -133,33 +137,39 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
     gone = plays.departed(store, now)
     held = records.open_overrides(store)
     over = {customer_id for customer_id, override in held.items() if override.until <= now}
-    due = [
-        _Customer(
+    versions = {card.version for card in terms.deck.cards.values()}
+    rows = [row for row in store.rows(sql("assess", "due"), {"now": now}) if row["id"] not in gone]
+    due = {
+        row["id"]: _Customer(
             row["id"], row["name"], row["owner"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0,
             row["heard"] or "",
         )
-        for row in store.rows(sql("assess", "due"), {"now": now})
-        if row["id"] not in gone and (everyone or row["id"] in over or _is_due(row, terms, now))
-    ]  # fmt: skip
-    moments = {one.id: measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due}
-    readings = _read(store, terms, due, moments)
-    due = [one for one in due if one.id in readings]
+        for row in rows
+        if everyone or row["id"] in over or _is_due(row, terms, versions, now)
+    }  # fmt: skip
+    portfolio = _portfolio(terms, rows, now)
     said = _Said(
         held,
-        opinions.latest_pulses(store, [one.id for one in due], now, terms.pulse_valid_for),
+        opinions.latest_pulses(store, list(due), now, terms.pulse_valid_for),
         {one.customer_id: one for one in opinions.open_disagreements(store)},
     )
     done = Assessed()
-    for start in range(0, len(due), BATCH):
-        batch = due[start : start + BATCH]
-        decided = _decide(store, terms, batch, moments, readings, said)
-        with store.atomic():
-            _commit(store, terms, decided, said, run_id, done)
+    unscored = set(due)
+    for card, moments, sources in _hands(store, terms, due, now):
+        at = {one.customer_id: one for one in moments}
+        for found in population.read_in_batches(store, card, moments, sources, everyone=portfolio, size=BATCH):
+            unscored -= found.keys()
+            customers = [due[customer_id] for customer_id in found]
+            decided = _decide(store, card, customers, at, found, said)
+            with store.atomic():
+                _commit(store, terms, decided, said, run_id, done)
+    with store.atomic():
+        _looked_at(store, sorted(unscored), now)
     return done
 
 
-def _is_due(row: Row, terms: Terms, now: int) -> bool:
-    if row["dirty"] or row["assessed_at"] is None or row["version"] != terms.card.version:
+def _is_due(row: Row, terms: Terms, versions: Collection[str], now: int) -> bool:
+    if row["dirty"] or row["assessed_at"] is None or row["version"] not in versions:
         return True
     if any(row["assessed_at"] < one.ended_at for one in terms.returned):
         return True
@@ -167,28 +177,35 @@ def _is_due(row: Row, terms: Terms, now: int) -> bool:
     return local_day(row["assessed_at"], zone) < local_day(now, zone)
 
 
-def _read(
-    store: Store, terms: Terms, customers: Sequence[_Customer], moments: Mapping[str, measures.Moment]
-) -> dict[str, dict[str, measures.Reading]]:
-    """Read everybody's measures. What a pull has just missed is not known for whose day has turned since it was heard.
+def _portfolio(terms: Terms, rows: Sequence[Row], now: int) -> list[measures.Moment]:
+    """Everybody whom a card holds a customer against; nobody where no card does."""
+    if not any(population.needs_everyone(card) for card in terms.deck.cards.values()):
+        return []
+    return [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or terms.time_zone)) for row in rows]
 
-    Before that, no reading is lower than it was when the day began: what did not come in is today's alone.
+
+def _hands(
+    store: Store, terms: Terms, due: Mapping[str, _Customer], now: int
+) -> Iterator[tuple[Card, list[measures.Moment], measures.Sources]]:
+    """Whom each card is for, with what can be known of them.
+
+    What a pull has just missed is not known for whose day has turned since it was heard. Before that, no reading is
+    lower than it was when the day began: what did not come in is today's alone.
     """
-    alike: dict[frozenset[str], list[measures.Moment]] = {}
-    for one in customers:
-        today = moments[one.id].today
-        missed = frozenset(kind for kind, until in terms.unsure.items() if local_day(until, one.time_zone) < today)
-        alike.setdefault(missed, []).append(moments[one.id])
-    found: dict[str, dict[str, measures.Reading]] = {}
-    for missed, some in alike.items():
-        sources = replace(terms.sources, down=missed.union(terms.sources.down))
-        found |= measures.read(store, terms.card, some, sources)
-    return found
+    moments = [measures.Moment(one.id, now, local_day(now, one.time_zone)) for one in due.values()]
+    for card, hand in dealt(store, terms.deck, moments, terms.sources):
+        alike: dict[frozenset[str], list[measures.Moment]] = {}
+        for one in hand:
+            zone = due[one.customer_id].time_zone
+            missed = frozenset(kind for kind, until in terms.unsure.items() if local_day(until, zone) < one.today)
+            alike.setdefault(missed, []).append(one)
+        for missed, some in alike.items():
+            yield card, some, replace(terms.sources, down=missed.union(terms.sources.down))
 
 
 def _decide(
     store: Store,
-    terms: Terms,
+    card: Card,
     customers: Sequence[_Customer],
     moments: Mapping[str, measures.Moment],
     readings: Mapping[str, Mapping[str, measures.Reading]],
@@ -202,23 +219,23 @@ def _decide(
         moment, last = moments[customer.id], scores.get(customer.id)
         before = last.assessment if last else None
         last_good = before.readings if before else None
-        assessment = assess(terms.card, readings[customer.id], last_good=last_good)
+        assessment = assess(card, readings[customer.id], last_good=last_good)
         override = said.overrides.get(customer.id)
         expired = override if override and override.until <= moment.at else None
         override = None if expired else override
         ended = overrides.ended(before, override) or expired
         if before and last and last.at == moment.at:
             ended = ended or before.ended  # the same moment again says the same again
-        assessment = overrides.weighed(terms.card, assessment, override, ended)
+        assessment = overrides.weighed(card, assessment, override, ended)
         previous = standings.get(customer.id)
         here = overrides.released(previous, before, assessment, moment.at)
         frozen = bands.frozen_of(
-            terms.card, assessment.readings,
+            card, assessment.readings,
             partial(_judged, last_good=last_good, override=override, ended=ended),
             local_day(customer.assessed_at, customer.time_zone),
         )  # fmt: skip
-        standing = bands.settle(terms.card, here, assessment, moment.at, moment.today, frozen)
-        decided.append(_Decided(customer, moment, last, assessment, previous, standing, expired))
+        standing = bands.settle(card, here, assessment, moment.at, moment.today, frozen)
+        decided.append(_Decided(customer, card, moment, last, assessment, previous, standing, expired))
     return decided
 
 
@@ -231,9 +248,10 @@ def _judged(
 
 def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said, run_id: str, done: Assessed) -> None:
     """Scores, changes and the effects they cause, in the caller's one transaction."""
-    moved = [one for one in decided if one.moved(terms.card.version)]
-    saved = records.save(store, [one.scored(terms.card, _why(store, terms, one)) for one in moved], run_id)
+    moved = [one for one in decided if one.moved]
+    saved = records.save(store, [one.scored(_why(store, terms, one)) for one in moved], run_id)
     changes = {change.customer_id: change for change in saved.changes}
+    looked_at = []
     for one in decided:
         customer_id = one.customer.id
         if customer_id in saved.overtaken:
@@ -243,12 +261,19 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
             _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
         _end_override(store, terms, one, done)
         _disagree(store, terms, one, said, done)
-        binds = {"customer_id": customer_id, "now": one.moment.at, "heard": new_id("fct")}
-        store.run(sql("assess", "looked_at"), binds)
-        store.run(sql("assess", "clean"), {"customer_id": customer_id})
+        looked_at.append(customer_id)
         done.customers += 1
         done.bands[one.standing.band] = done.bands.get(one.standing.band, 0) + 1
+    if decided:
+        _looked_at(store, looked_at, decided[0].moment.at)
     done.changes += len(changes)
+
+
+def _looked_at(store: Store, customers: Sequence[str], now: int) -> None:
+    """Note that these were looked at, whether or not anything moved."""
+    heard = new_id("fct")
+    store.many(sql("assess", "looked_at"), [{"customer_id": one, "now": now, "heard": heard} for one in customers])
+    store.many(sql("assess", "clean"), [{"customer_id": one} for one in customers])
 
 
 def _why(store: Store, terms: Terms, one: _Decided) -> str:
@@ -260,13 +285,13 @@ def _why(store: Store, terms: Terms, one: _Decided) -> str:
     if old is None:
         return _reason(terms, one)
     moved = records.moved(
-        store, old, one.assessment, card=terms.card, at=now, sources=terms.sources, time_zone=terms.time_zone
+        store, old, one.assessment, card=one.card, at=now, sources=terms.sources, time_zone=terms.time_zone
     )
-    return ledger.turn_in_words(terms.card, one.assessment, before.band, one.standing, moved)
+    return ledger.turn_in_words(one.card, one.assessment, before.band, one.standing, moved)
 
 
 def _reason(terms: Terms, one: _Decided) -> str:
-    return explain.reason(terms.card, one.assessment, one.standing, time_zone=terms.time_zone)
+    return explain.reason(one.card, one.assessment, one.standing, time_zone=terms.time_zone)
 
 
 def _act(
@@ -313,10 +338,10 @@ def _disagree(store: Store, terms: Terms, one: _Decided, said: _Said, done: Asse
     """Open a disagreement, ask about it once, or close it where it is over."""
     customer, now, band = one.customer, one.moment.at, one.standing.band
     pulse, stands = said.pulses.get(customer.id), said.disagreements.get(customer.id)
-    if stands is not None and (answer := disagreement.closes(terms.card, band, pulse)):
+    if stands is not None and (answer := disagreement.closes(one.card, band, pulse)):
         opinions.close(store, stands.id, answer, now)
         return
-    if pulse is None or disagreement.parted(terms.card, band, pulse.value) < disagreement.PARTED:
+    if pulse is None or disagreement.parted(one.card, band, pulse.value) < disagreement.PARTED:
         return
     if stands is None:
         stands = opinions.open_disagreement(store, customer.id, customer.owner, band, pulse, now)
@@ -391,7 +416,7 @@ def _happening(
         return rules.Happening(customer.id, customer.name, now, score_id, one.standing.band)
     return rules.Happening(
         customer.id, customer.name, now, score_id, one.standing.band, change.old_band if change else "",
-        answers=_answers(terms.card, one.assessment),
+        answers=_answers(one.card, one.assessment),
         new_signals=new_signals,
         new_facts=new_facts,
         segment=plays.segment(store, customer.id, SEGMENT, now),
@@ -401,7 +426,7 @@ def _happening(
         over={
             name: why for name, play in terms.plays.items() if (why := plays.over(store, customer.id, play, now))
         },
-        rests_on=rests_on(terms.card, terms.plays),
+        rests_on=rests_on(one.card, terms.plays),
         not_coming_in=terms.not_coming_in,
         why=change.why if change else _reason(terms, one),
         link=f"{terms.public_url}/customers/{customer.id}",

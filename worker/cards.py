@@ -21,6 +21,8 @@ from worker.lib.store import Row, Store, sql
 from worker.plays.records import set_switch, switch
 from worker.scoring import scorecard
 from worker.scoring.card import Card
+from worker.scoring.choice import Deck, deck_of
+from worker.scoring.records import save_card
 
 ACTIVE: Final = "active_card"
 """The switch that holds the number of the version that counts."""
@@ -70,6 +72,12 @@ def load_files(files: Files) -> Card:
     return scorecard.load(text, name)
 
 
+def keep(store: Store, deck: Deck, files: Files, now: int) -> None:
+    """Keep the text of every card that scores may name."""
+    for file, card in deck.cards.items():
+        save_card(store, card, files[file], now)
+
+
 def fingerprint(files: Files) -> str:
     """The hash of exactly these texts; what a single file is called does not count."""
     exact = next(iter(files.values())) if len(files) == 1 else json.dumps(dict(files), sort_keys=True)
@@ -85,8 +93,13 @@ def versions(store: Store) -> list[Version]:
 
 
 def numbers(store: Store) -> dict[str, int]:
-    """{version: number}, for whatever names a score's scorecard."""
-    return {one.version: one.number for one in versions(store)}
+    """{version: number}, for whatever names a score's scorecard: of a folder of cards each one's version as well."""
+    found = {}
+    for one in versions(store):
+        found[one.version] = one.number
+        if len(one.files) > 1:
+            found |= {card.version: one.number for card in deck_of(one.files).cards.values()}
+    return found
 
 
 def active(store: Store) -> Version | None:
@@ -101,14 +114,14 @@ def counting(store: Store, version: str) -> int | None:
     return counts.number if counts else numbers(store).get(version)
 
 
-def note(store: Store, card: Card, files: Files, now: int) -> None:
+def note(store: Store, card: Card | Deck, files: Files, now: int) -> None:
     """A run uses this card: number it, where it is new."""
     known = versions(store)
     if all(one.version != card.version for one in known):
         _add(store, card, files, now, "the file", known)
 
 
-def activate(store: Store, card: Card, files: Files, now: int, author: str) -> Version:
+def activate(store: Store, card: Card | Deck, files: Files, now: int, author: str) -> Version:
     """Make this card the one that counts. Raises Problems where exactly these texts were not previewed of late."""
     tried = store.row(sql("changing", "preview"), {"hash": fingerprint(files)})
     place = ", ".join(files)
@@ -147,10 +160,10 @@ def go_back(store: Store, current: str, now: int, number: int | None = None) -> 
     return known[number]
 
 
-def _add(store: Store, card: Card, files: Files, now: int, author: str, known: list[Version]) -> None:
+def _add(store: Store, card: Card | Deck, files: Files, now: int, author: str, known: list[Version]) -> None:
     counted = active(store) or (known[-1] if known else None)
     binds = {
-        "number": len(known) + 1, "version": card.version, "name": card.name,
+        "number": len(known) + 1, "version": card.version, "name": card.name if isinstance(card, Card) else card.main.name,
         "files": json.dumps(dict(files), ensure_ascii=False), "since": now, "author": author,
         "replaced": counted.number if counted else None,
     }  # fmt: skip

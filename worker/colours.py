@@ -218,7 +218,7 @@ def _apart(workspace: Workspace, rows: list[dict[str, Any]]) -> Iterator[Apart]:
     scores = records.latest_scores(workspace.store, [one["customer_id"] for one in rows])
     for row in rows:
         score = scores.get(row["customer_id"])
-        current = score is not None and score.version == workspace.card.version
+        current = score is not None and workspace.deck.card_of(score.version) is not None
         yield Apart(
             row["customer_id"], row["name"], row["colour"], row["band"],
             shown_score(score.assessment) if score else "",
@@ -227,6 +227,7 @@ def _apart(workspace: Workspace, rows: list[dict[str, Any]]) -> Iterator[Apart]:
 
 
 def _why(workspace: Workspace, score: records.Score) -> Iterator[str]:
-    yield from explain.rules_in_words(workspace.card, score.assessment)
+    card = workspace.card_of(score.version)
+    yield from explain.rules_in_words(card, score.assessment)
     for driver in score.assessment.drivers:
-        yield explain.driver_in_words(workspace.card, score.assessment, driver)
+        yield explain.driver_in_words(card, score.assessment, driver)

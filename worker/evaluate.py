@@ -29,6 +29,7 @@ from worker.scoring import measures, population
 from worker.scoring.bands import Standing, settle
 from worker.scoring.card import GREY, HEALTH, Card, Measure
 from worker.scoring.choice import Choice, Deck, load_deck
+from worker.scoring.dealing import dealt
 from worker.scoring.expressions import Value
 from worker.scoring.measures import Moment, Reading
 from worker.scoring.population import PARENT
@@ -44,13 +45,13 @@ _AGE: Final = "age"
 _OLDEST: Final = 100_000
 """Days; more is no age."""
 
-_SOURCE: Final = "eval"
 _LARGEST: Final = 10**24
 """What nothing of nine places can be larger than by far."""
 
 _YEARS: Final = range(1900, 9000)
 """Those that the calendar can reckon with, a year back and a quarter on."""
 
+_SOURCE: Final = "eval"
 
 
 class _FactIn(BaseModel):
@@ -228,9 +229,9 @@ def _since(told: _PreviousIn, place: str) -> int | None:
 def _moment(text: str, key: str) -> int:
     """`2026-01-31` is its last second, a time without a zone is UTC."""
     try:
-        if len(text) == len("2026-01-31"):
         if int(text[:4]) not in _YEARS:
             raise ValueError(text)
+        if len(text) == len("2026-01-31"):
             return end_of_day(day_number(text))
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -274,13 +275,11 @@ def _aged(case: _Case, today: int) -> dict[str, str]:
 def _choose(store: Store, deck: Deck, everyone: Sequence[_Case]) -> None:
     """Find the card for each."""
     chooser = deck.chooser
-    found: Mapping[str, Mapping[str, Reading]] = {}
-    if chooser is not None:
-        given = {case.moment.customer_id: _given(chooser, case) for case in everyone}
-        found = measures.read(store, chooser, [case.moment for case in everyone], given=given)
-    for case in everyone:
-        readings = found.get(case.moment.customer_id, {})
-        case.card = deck.choose({name: one.value for name, one in readings.items() if one.value is not None})
+    given = {case.moment.customer_id: _given(chooser, case) for case in everyone} if chooser else {}
+    cases = {case.moment.customer_id: case for case in everyone}
+    for card, hand in dealt(store, deck, [case.moment for case in everyone], given=given):
+        for moment in hand:
+            cases[moment.customer_id].card = card
 
 
 def _given(card: Card, case: _Case) -> dict[str, Reading]:

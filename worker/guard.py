@@ -281,10 +281,13 @@ def _tell(workspace: Workspace, outage: Outage, now: int) -> None:
 
 def told(workspace: Workspace, outage: Outage) -> str:
     """What the operator must know of it: since when, what freezes, what stops, and what to do."""
-    card = workspace.card
-    named = (name for name, one in card.measures.items() if not one.spoken)
-    measures = sorted(name for name in named if kinds_of(card, [name]) & outage.kinds)
-    stopped = sorted(play for play, kinds in rests_on(card, workspace.plays).items() if kinds & outage.kinds)
+    every = workspace.deck.cards.values()
+    named = {(name, kinds_of(card, [name])) for card in every for name, one in card.measures.items() if not one.spoken}
+    measures = sorted({name for name, kinds in named if kinds & outage.kinds})
+    resting = {
+        play for card in every for play, kinds in rests_on(card, workspace.plays).items() if kinds & outage.kinds
+    }
+    stopped = sorted(resting)
     frozen = ", ".join(name.replace("_", " ") for name in measures)
     plays = ", ".join(name.replace("-", " ") for name in stopped)
     lines = [

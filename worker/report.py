@@ -12,9 +12,11 @@ from worker.lib.problems import Problem, Problems
 from worker.lib.store import Row, Store, sql
 from worker.plays.records import departed
 from worker.river import Turn
-from worker.scoring import counterfactual, ledger, measures, overrides, records
+from worker.scoring import counterfactual, ledger, measures, overrides, population, records
 from worker.scoring import explain as words
-from worker.scoring.score import assess
+from worker.scoring.card import Card
+from worker.scoring.dealing import dealt
+from worker.scoring.score import Assessment, assess
 from worker.workspace import Workspace
 
 LABELS_SHOWN: Final = 6
@@ -55,16 +57,21 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     gone = departed(store, now)
     rows = store.rows(sql("house", "customers_by"), {"now": now})
     moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
-    readings = measures.read(store, workspace.card, moments, workspace.sources(seconds(workspace.clock), now))
+    sources = workspace.sources(seconds(workspace.clock), now)
+    judged: dict[str, tuple[Card, Assessment]] = {}
+    for card, hand in dealt(store, workspace.deck, moments, sources):
+        for customer_id, readings in population.read(store, card, hand, sources, everyone=moments).items():
+            judged[customer_id] = card, assess(card, readings)
     said = records.overrides_at(store, now)
     customers: list[Row] = []
     bands = dict.fromkeys([*workspace.card.order, "grey"], 0)
     for row in rows:
-        if row["id"] not in readings:
+        if row["id"] not in judged:
             continue
-        one = overrides.weighed(workspace.card, assess(workspace.card, readings[row["id"]]), said.get(row["id"]), None)
+        card, computed = judged[row["id"]]
+        one = overrides.weighed(card, computed, said.get(row["id"]), None)
         bands[one.band] += 1
-        reason = words.reason(workspace.card, one)
+        reason = words.reason(card, one)
         customers.append(
             {
                 "customer_id": row["id"],
@@ -76,7 +83,8 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
             }
         )
     return {
-        "as_of": iso(now), "card": workspace.card.name, "version": workspace.card.version, "bands": bands,
+        "as_of": iso(now), "card": ", ".join(card.name for card in workspace.deck.cards.values()),
+        "version": workspace.deck.version, "bands": bands,
         "left": sum(one["left"] for one in customers), "customers": customers,
     }  # fmt: skip
 
@@ -124,13 +132,14 @@ def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
     if score is None:
         cure = "score everybody with: keepwell run"
         raise Problems([Problem("customer", 0, "", f"{word!r} has no score yet", cure)])
-    if score.version != workspace.card.version:
+    card = workspace.deck.card_of(score.version)
+    if card is None:
         cure = "score everybody under the present one with: keepwell run"
         raise Problems([Problem("customer", 0, "", f"{word!r} was last scored under another scorecard", cure)])
     standing = records.standings(workspace.store, [customer_id])[customer_id]
     row = workspace.store.row(sql("house", "customer"), {"id": customer_id}) or {}
     old = records.score_as_of(workspace.store, customer_id, _moment(since, "--since", workspace)) if since else None
-    lines = words.explain(workspace.card, score.assessment, standing, time_zone=workspace.time_zone)
+    lines = words.explain(card, score.assessment, standing, time_zone=workspace.time_zone)
     return {
         "customer_id": customer_id,
         "name": row.get("name", ""),
@@ -139,7 +148,7 @@ def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
         "since": iso(standing.since),
         "as_of": iso(score.at),
         "version": score.version,
-        "could": counterfactual.in_words(workspace.card, score.assessment, standing),
+        "could": counterfactual.in_words(card, score.assessment, standing),
         "ledger": _ledger(workspace, old, score) if old else None,
         "lines": [f"{row.get('name') or customer_id} as of {iso(score.at)}", *lines],
     }
@@ -147,7 +156,7 @@ def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
 
 def moved(workspace: Workspace, old: records.Score, new: records.Score) -> ledger.Ledger | None:
     """What moved a customer's score from one kept score to another; None where the newer card is not kept any more."""
-    card = workspace.card if new.version == workspace.card.version else records.card_of(workspace.store, new.version)
+    card = workspace.deck.card_of(new.version) or records.card_of(workspace.store, new.version)
     if card is None:
         return None
     sources = workspace.sources(seconds(workspace.clock), new.at)

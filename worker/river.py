@@ -19,7 +19,6 @@ from worker.lib.clock import seconds
 from worker.lib.http import Failure
 from worker.lib.store import sql
 from worker.plays.records import set_switch, switch
-from worker.scoring.records import save_card
 from worker.workspace import Workspace
 
 
@@ -69,8 +68,8 @@ def turn(
     down, back = guard.look(workspace)
     done.down, done.back = [one.sentence for one in down], [one.source for one in back]
     workspace.take_up()
-    save_card(store, workspace.card, workspace.card_text, seconds(clock))
-    cards.note(store, workspace.card, {workspace.config.scorecard.name: workspace.card_text}, seconds(clock))
+    cards.keep(store, workspace.deck, workspace.files, seconds(clock))
+    cards.note(store, workspace.deck, workspace.files, seconds(clock))
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))
@@ -135,7 +134,7 @@ def _pull(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
 
 def _terms(workspace: Workspace, silent: bool) -> Terms:
     return Terms(
-        card=workspace.card,
+        deck=workspace.deck,
         plays=workspace.plays,
         templates=workspace.templates.by_name,
         limits=workspace.limits,

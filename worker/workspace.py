@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -23,15 +23,15 @@ from worker.lib import assets
 from worker.lib.clock import HOUR, Clock, SystemClock
 from worker.lib.http import Http
 from worker.lib.problems import Problem, Problems
-from worker.lib.shape import spell, written
+from worker.lib.shape import spell
 from worker.lib.store import Store, open_store, sql
 from worker.plays import records as switches
 from worker.plays import rules
 from worker.plays.arbiter import Rules
 from worker.plays.records import switch
 from worker.registry import Connected
-from worker.scoring import scorecard
 from worker.scoring.card import GREY, Card
+from worker.scoring.choice import Deck, deck_of
 from worker.scoring.measures import Sources
 
 _T = TypeVar("_T")
@@ -67,11 +67,12 @@ class Workspace:
     store: Store
     clock: Clock
     connected: Mapping[str, Connected]
-    card: Card
+    deck: Deck
+    """The scorecards: one, or several and whom each is for."""
     plays: Mapping[str, rules.Play]
     templates: Templates
-    card_text: str = ""
-    """The card's file as it was read."""
+    files: cards.Files = field(default_factory=dict)
+    """The scorecards as they were read."""
 
     # -- what the config says, in the stations' words -----------------------------------------------------------------
 
@@ -265,8 +266,17 @@ class Workspace:
     def take_up(self) -> None:
         """Let another version of the scorecard count, where one was activated since it was read."""
         counts = cards.active(self.store)
-        if counts is not None and counts.version != self.card.version:
-            self.card, self.card_text = scorecard.load(counts.text, f"version {counts.number}"), counts.text
+        if counts is not None and counts.version != self.deck.version:
+            self.deck, self.files = deck_of(counts.files), counts.files
+
+    @property
+    def card(self) -> Card:
+        """The scorecard for whoever no other is for; where there is one, the one. All share the bands' names."""
+        return self.deck.main
+
+    def card_of(self, version: str) -> Card:
+        """The scorecard that made a score, the present main one where it is of another time."""
+        return self.deck.card_of(version) or self.card
 
     def close(self) -> None:
         """Let go of the vendors' connections and of this thread's database connection."""
@@ -293,9 +303,8 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
 
     store = open_store(config.database, schema=config.workspace.database_schema)
     counts = None if store.pending_migrations() else cards.active(store)
-    card_file = f"{config.scorecard.name} (version {counts.number})" if counts else config.scorecard.name
-    card_text = counts.text if counts else gather(lambda: written(config.scorecard)) or ""
-    card = gather(lambda: scorecard.load(card_text, card_file)) if card_text else None
+    files = counts.files if counts else gather(lambda: cards.read_files(config.scorecard)) or {}
+    deck = gather(lambda: deck_of(files)) if files else None
     plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
     own = folder / "templates" / "email"
     templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
@@ -303,13 +312,14 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
         problems.extend(rules.templates_missing(plays, templates.by_name))
     if templates is not None:
         problems.extend(rules.unknown_needs(templates.by_name, ALWAYS))
-    if card is not None and plays is not None:
-        problems.extend(unfit(card, plays, config, card_file))
-    if problems or card is None or plays is None or templates is None:
+    if deck is not None and plays is not None:
+        for file, card in deck.cards.items():
+            problems.extend(unfit(card, plays, config, f"{file} (version {counts.number})" if counts else file))
+    if problems or deck is None or plays is None or templates is None:
         store.close()
         raise Problems(problems)
     clock = clock or SystemClock()
-    return Workspace(config, store, clock, registry.connect(config, clock), card, plays, templates, card_text)
+    return Workspace(config, store, clock, registry.connect(config, clock), deck, plays, templates, files)
 
 
 def unfit(card: Card, plays: Mapping[str, rules.Play], config: Config, file: str) -> list[Problem]:

@@ -15,7 +15,7 @@ from worker.lib.assets import folder
 from worker.lib.store import Store
 from worker.plays import rules
 from worker.scoring import lint, measures
-from worker.scoring.card import GREY
+from worker.scoring.card import GREY, Measure
 from worker.scoring.score import assess
 from worker.scoring.scorecard import load
 
@@ -68,7 +68,7 @@ def test_the_page_argues_every_measure(name: str) -> None:
     assert [one.name for one in _named(name) if f"`{one.name}`" not in page] == []
 
 
-def _named(name: str) -> Iterator[measures.Measure]:
+def _named(name: str) -> Iterator[Measure]:
     return (one for one in load(_text(name), name).measures.values() if not one.spoken)
 
 

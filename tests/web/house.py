@@ -24,14 +24,14 @@ from worker.lib.store import Store
 from worker.plays import rules
 from worker.plays.records import set_switch
 from worker.river import Turn, turn
-from worker.scoring import scorecard
+from worker.scoring.choice import deck_of
 from worker.web import auth
 from worker.workspace import Workspace
 
 PASSWORD = "correct horse battery staple"
 
 _RECIPES, _MAILS = assets.folder("recipes"), assets.folder("templates") / "email"
-_CARD = scorecard.load("""
+_FILES = {"doors.toml": """
 name = "Doors"
 goal = "Small enough to know by heart"
 leaving = ["left by choice"]
@@ -69,7 +69,8 @@ do = "thriving"
 green = "70 and up"
 yellow = "40 and up"
 unknown_if_known_less_than = "50%"
-""")
+"""}
+_DECK = deck_of(_FILES)
 _PLAYS = rules.load((_RECIPES / "plays").glob("*.toml"))
 _TEMPLATES = Templates([_MAILS])
 _HASH = auth.hash_password(PASSWORD)
@@ -91,7 +92,7 @@ class House:
         text = f'[workspace]\nname = "Acme"\npublic_url = "{self.url}"\n{self.settings}'
         config = read(text, "config.toml", self.folder, {})
         set_switch(self.store, auth.PASSWORD, _HASH, self.now)
-        return Workspace(config, self.store, self.clock, {}, _CARD, _PLAYS, _TEMPLATES)
+        return Workspace(config, self.store, self.clock, {}, _DECK, _PLAYS, _TEMPLATES, _FILES)
 
     @cached_property
     def app(self) -> Flask:

@@ -10,9 +10,10 @@ from graphlib import TopologicalSorter
 from typing import Any, Final, Literal
 
 from worker.lib.rounding import CONTEXT, half_up, nine
+from worker.scoring.derived import Source
 from worker.scoring.expressions import Expression
 from worker.scoring.points import FULL, Table, spread
-from worker.scoring.reads import Portfolio, Read, Source
+from worker.scoring.reads import Portfolio, Read
 
 GREY: Final = "grey"
 """The band of those about whom too little is known; every card has it."""

@@ -8,6 +8,7 @@ The first that fits counts; without an `otherwise` the rest is not scored.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,6 +48,23 @@ class Deck:
     choices: tuple[Choice, ...]
     who: Expression | None = None
     """Who is scored at all, by the folder; each card may say so for its own as well."""
+
+    @property
+    def main(self) -> Card:
+        """The last of the choice: the card for whoever is left, and of a deck of one the only one."""
+        return self.cards[self.choices[-1].file]
+
+    @cached_property
+    def version(self) -> str:
+        """A short hash of what all of it says; of a single card the card's own."""
+        if len(self.cards) == 1 and self.choices[-1].when is None and self.who is None:
+            return self.main.version
+        said = [(one.file, self.cards[one.file].version, repr(one.when)) for one in self.choices]
+        return hashlib.sha256(repr((said, repr(self.who))).encode()).hexdigest()[:12]
+
+    def card_of(self, version: str) -> Card | None:
+        """The card that made a score; None where it is of another deck."""
+        return next((card for card in self.cards.values() if card.version == version), None)
 
     @cached_property
     def chooser(self) -> Card | None:

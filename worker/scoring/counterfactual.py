@@ -18,9 +18,10 @@ from worker.facts import kind_named
 from worker.lib.rounding import CONTEXT, half_up, nine, plain
 from worker.scoring.bands import Standing, settle
 from worker.scoring.card import GREY, Card, Hold
+from worker.scoring.derived import Formula
 from worker.scoring.expressions import Expression, Known, Literally, Name, Spoken, Value, leaves
 from worker.scoring.measures import Reading
-from worker.scoring.reads import Calendar, Formula, Portfolio, Read, Selection
+from worker.scoring.reads import Calendar, Portfolio, Read, Selection
 from worker.scoring.score import Assessment, assess
 
 _TOGETHER: Final = 3

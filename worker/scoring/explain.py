@@ -12,10 +12,11 @@ from worker.lib.rounding import half_up, plain
 from worker.scoring import counterfactual, overrides
 from worker.scoring.bands import Standing
 from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
+from worker.scoring.derived import Formula
 from worker.scoring.expressions import Known, Value, truth
 from worker.scoring.measures import Reading
 from worker.scoring.points import Each, Table
-from worker.scoring.reads import Formula, Read
+from worker.scoring.reads import Read
 from worker.scoring.score import Assessment, Driver
 from worker.scoring.spoken import read_in_words
 

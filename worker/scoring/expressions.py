@@ -11,13 +11,11 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from worker.lib.rounding import CONTEXT, half_up
 from worker.scoring.points import Number
-
-if TYPE_CHECKING:
-    from worker.scoring.reads import Read
+from worker.scoring.reads import Read
 
 Value = Decimal | str
 Found = Decimal | str | bool | None

@@ -19,6 +19,7 @@ from worker.lib.rounding import CONTEXT, half_up, plain
 from worker.scoring import overrides
 from worker.scoring.bands import Standing
 from worker.scoring.card import GREY, Card, Measure
+from worker.scoring.derived import Formula
 from worker.scoring.explain import (
     called,
     day_in_words,
@@ -30,7 +31,7 @@ from worker.scoring.explain import (
 )
 from worker.scoring.expressions import Name, Spoken, leaves
 from worker.scoring.measures import Reading
-from worker.scoring.reads import Formula, Read
+from worker.scoring.reads import Read
 from worker.scoring.score import Assessment, assess
 
 Why = Literal["behaviour", "time", "data", "version", "override"]

@@ -13,6 +13,7 @@ from lark import ParseTree, Token, Transformer, v_args
 from worker.facts import FAMILIES, Shape, kind_named
 from worker.lib.rounding import plain
 from worker.scoring.card import Hold
+from worker.scoring.derived import RollUp
 from worker.scoring.expressions import (
     Arithmetic,
     BandIs,
@@ -31,7 +32,7 @@ from worker.scoring.expressions import (
     Spoken,
 )
 from worker.scoring.points import Colour, Number, Sliding, Step, StepKind, Worth
-from worker.scoring.reads import EVER, Calendar, Fade, Portfolio, Rank, Read, RollUp, Selection, Stretch, What, Window
+from worker.scoring.reads import EVER, Calendar, Fade, Portfolio, Rank, Read, Selection, Stretch, What, Window
 from worker.scoring.wording import PhraseError, kind_words, normal
 
 UNITS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}

@@ -6,6 +6,7 @@ Every function raises PhraseError, which knows how far the sentence was understo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,11 @@ from lark import Lark, UnexpectedInput
 from lark.exceptions import VisitError
 
 from worker.scoring.card import Hold
+from worker.scoring.derived import RollUp, Source
 from worker.scoring.expressions import Expression, Name
 from worker.scoring.meanings import Edge, meaning, required_condition
 from worker.scoring.points import Sliding, Step
-from worker.scoring.reads import Portfolio, Rank, Read, RollUp, Source
+from worker.scoring.reads import Portfolio, Rank, Read
 from worker.scoring.stumbles import in_our_words, not_understood
 from worker.scoring.wording import PhraseError, kind_words, lowered
 
@@ -34,22 +36,26 @@ _STARTS: Final = (
 _BEGINNINGS: Final = ("days", "weeks", "months", "number", "total", "latest", "first", "label", "slope", "attribute")
 """Words that begin a sentence, unless they are compared at once: then they are the name of a measure."""
 
+_JOINTS: Final = frozenset({"and", "or", "not", "is", "in", "if", "missing"})
+
 
 @cache
 def parser() -> Lark:
     """The grammar with today's vocabulary; its starts are `_STARTS`."""
-    words = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in sorted(kind_words(), key=len, reverse=True))
-    kind = rf"(?:(?:{words})|custom\.[a-z0-9_]+)(?![\w.])"
+    single, several = (_either(word for word in kind_words() if (" " in word) == spaced) for spaced in (False, True))
+    kind = rf"(?:(?:{several}|{single})|custom\.[a-z0-9_]+)(?![\w.])"
     label = r"""(?:"[^"]*"|'[^']*'|[^\W\d]\w*(?:-\w+)*)"""
     labelled = rf"\s+(?:not\s+)?labelled\s+{label}(?:\s+or\s+{label})*"
-    compared = r"\s*(?:[-+*\/<>=!)]|is(?!\w)|in\s*\()"
-    compared_or_over = r"\s*(?:[-+*\/<>=!),]|$|(?:is|and|or)(?!\w))"
+    kind_per = rf"{kind}(?=(?:{labelled}|\s+or\s+{kind})*\s+per(?!\w))"
+    compared = r"\s*(?:[-+*\/<>=!]|is(?!\w)|(?:not\s+)?in\s*\()"
+    other_kind = rf"(?:{several}|custom\.[a-z0-9_]+|{single}(?!{compared}))(?![\w.])"
+    over = rf"{compared}|\s*(?:[),]|$|(?:and|or)(?!\w))"
     terminals = {
-        **{f"_{word.upper()}.1": rf"{word}(?!\w)(?!{compared_or_over})" for word in _BEGINNINGS},
-        "SPREAD.1": rf"(average|median|lowest|highest)(?!\w)(?!{compared_or_over})",
+        **{f"_{word.upper()}.1": rf"{word}(?!\w)(?!{over})" for word in _BEGINNINGS},
+        "SPREAD.1": rf"(average|median|lowest|highest)(?!\w)(?!{over})",
         "KIND.2": kind,
-        "KIND_PER.3": rf"{kind}(?=(?:{labelled}|\s+or\s+{kind})*\s+per(?!\w))",
-        "_OR_KIND.4": rf"or(?=\s+{kind}(?!{compared}))",
+        "KIND_PER.3": kind_per,
+        "_OR_KIND.4": rf"or(?=\s+{other_kind})",
     }
     grammar = Path(__file__).with_name("phrases.lark").read_text("utf-8")
     return Lark(
@@ -58,6 +64,12 @@ def parser() -> Lark:
         start=list(_STARTS),
         maybe_placeholders=True,
         propagate_positions=True,
+    )
+
+
+def _either(words: Iterable[str]) -> str:
+    return (
+        "(?:" + "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in sorted(words, key=len, reverse=True)) + ")"
     )
 
 
@@ -129,7 +141,7 @@ def choice(text: str) -> tuple[str, Expression | None]:
 def may_name(name: str) -> bool:
     """Whether a measure may be called so: whether a condition takes it for a measure and not for a word of its own."""
     try:
-        return formula(name) == Name(name)
+        return name not in _JOINTS and formula(name) == Name(name)
     except PhraseError:
         return False
 

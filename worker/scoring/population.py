@@ -25,9 +25,10 @@ from worker.lib.rounding import CONTEXT
 from worker.lib.store import Store, sql
 from worker.scoring import measures
 from worker.scoring.card import GREY, HEALTH, Card, Measure
+from worker.scoring.derived import Formula, RollUp
 from worker.scoring.expressions import Known, truth
 from worker.scoring.measures import BATCH, NOTHING, Given, Moment, Reading, Readings, Sources, formula, number, share
-from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp
+from worker.scoring.reads import Portfolio, Rank, Read
 from worker.scoring.rests import below, in_order, names_in, needs_others, needs_score, resting_on, rests_on, rolls_up
 from worker.scoring.score import assess
 

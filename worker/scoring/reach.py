@@ -13,6 +13,7 @@ from typing import Final
 
 from worker.lib.rounding import CONTEXT, half_up, plain
 from worker.scoring.card import HEALTH, Card, Measure, Mix
+from worker.scoring.derived import Formula, RollUp
 from worker.scoring.expressions import (
     SIGNS,
     BandIs,
@@ -30,7 +31,7 @@ from worker.scoring.expressions import (
     leaves,
 )
 from worker.scoring.points import FULL, Number, Steps, Table
-from worker.scoring.reads import Formula, Rank, Read, RollUp, Window
+from worker.scoring.reads import Rank, Read, Window
 
 _ANSWERS: Final = {
     "nps_answer": (Decimal(0), Decimal(10)),

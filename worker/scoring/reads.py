@@ -1,4 +1,4 @@
-"""What a measure can be read from, as frozen values; the sentences that make them are in `phrases`."""
+"""What a measure can be read from, as frozen values; what is made of other numbers is in `derived`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final, Literal
-
-from worker.scoring.expressions import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,35 +161,9 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True)
-class RollUp:
-    """One number from the customer's children, or people: of their scores, or of one of their measures."""
-
-    how: Literal["average", "lowest", "highest", "total", "share", "number"]
-    of: str = "score"
-    """`score`, or a measure; "" for share and number, which count."""
-    units: Literal["children", "people"] = "children"
-    where: Expression | None = None
-    """Only those; for share and number what is counted: `with score >= 70`."""
-    weighted_by: str = ""
-    """The child's attribute, or measure, that it weighs by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """Arithmetic over measures and attributes."""
-
-    expression: Expression
-    by_zero: Decimal | None = None
-    """What a division by zero gives; None for nothing: then the measure is never."""
-
-
-@dataclass(frozen=True, slots=True)
 class Portfolio:
     """A normal that is not their own: the middle of all customers' values (those without a value left out)."""
 
     how: Literal["average", "median"]
     peers: str = ""
     """Only among those whose attribute of this name is the same."""
-
-
-Source = Read | Rank | RollUp | Formula

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 
 from worker.scoring.card import Measure
+from worker.scoring.derived import Formula, RollUp
 from worker.scoring.expressions import BandIs, DimensionOf, Expression, Name, ScoreOf, Spoken, leaves
-from worker.scoring.reads import Formula, Portfolio, Rank, Read, RollUp
+from worker.scoring.reads import Portfolio, Rank, Read
 
 
 def rests_on(measure: Measure) -> frozenset[str]:

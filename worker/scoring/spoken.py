@@ -9,6 +9,7 @@ from typing import Final
 from worker.facts import FAMILIES, kind_named
 from worker.lib.rounding import plain
 from worker.scoring.card import HEALTH
+from worker.scoring.derived import Formula, RollUp, Source
 from worker.scoring.expressions import (
     Arithmetic,
     BandIs,
@@ -26,20 +27,10 @@ from worker.scoring.expressions import (
     ScoreOf,
     Spoken,
 )
+from worker.scoring.meanings import a_year_before
 from worker.scoring.points import Colour, Each, Number, Steps, Table, Worth, quoted
-from worker.scoring.reads import (
-    EVER,
-    Calendar,
-    Fade,
-    Formula,
-    Portfolio,
-    Rank,
-    Read,
-    RollUp,
-    Selection,
-    Source,
-    Stretch,
-)
+from worker.scoring.reads import EVER, Calendar, Fade, Portfolio, Rank, Read, Selection, Stretch
+from worker.scoring.wording import PhraseError
 
 _PERIODS: Final = {1: "day", 7: "week", 30: "month", 365: "year"}
 
@@ -63,6 +54,18 @@ def read_in_words(source: Source | Portfolio) -> str:
             return f"days {what.split('_')[1]} attribute {_word(name)}"
         case _:
             return _facts(source)
+
+
+def normal_in_words(normal: Read | Portfolio, source: Source) -> str:
+    """What `source` is held against: `the same time last year` where that is what it is."""
+    if isinstance(source, Read) and isinstance(normal, Read):
+        try:
+            before = a_year_before(source)
+        except PhraseError:
+            before = None
+        if normal == before:
+            return "the same time last year"
+    return read_in_words(normal)
 
 
 def _facts(read: Read) -> str:
@@ -140,7 +143,7 @@ def _window(window: Stretch, per: int) -> str:
             return f"in the same calendar {window.unit} last year"
         return f"in the previous calendar {window.unit}" if window.back else f"this calendar {window.unit}"
     if not window.newest:
-        return f"in the last {span_in_words(window.days, per)}"
+        return f"in the last {span_in_words(window.days, per)}".replace("last 1 ", "last ")
     assert window.oldest is not None
     start, end = window.oldest + 1, window.newest
     unit = next(days for days in (per, 30, 7, 1) if days and not start % days and not end % days)
@@ -179,6 +182,9 @@ def _roll_up(roll_up: RollUp) -> str:
 
 # -- expressions ------------------------------------------------------------------------------------------------------
 
+_ENDS_IN_KINDS: Final = frozenset({"latest", "first", "since", "since_first", "latest_label"})
+"""An “or” that follows could belong to these, so they are put in brackets; but not where they are compared at once."""
+
 _OR, _AND, _NOT, _RELATION, _SUM, _PRODUCT, _ATOM = range(7)
 """How tightly an expression binds; a looser one inside a tighter one is put in brackets."""
 
@@ -199,8 +205,8 @@ def _said(expression: Expression) -> tuple[str, int]:
             return (quoted(value), _ATOM) if isinstance(value, str) else (str(value), _ATOM)
         case Name(name):
             return name, _ATOM
-        case Spoken(text, _):
-            return text, _ATOM
+        case Spoken(text, read):
+            return (f"({text})" if read.what in _ENDS_IN_KINDS else text), _ATOM
         case ScoreOf(name):
             return ("score" if name == HEALTH else f"score {name}"), _ATOM
         case DimensionOf(name):
@@ -230,21 +236,21 @@ def _joined(expression: Either | Both) -> tuple[str, int]:
 def _relation(expression: Expression) -> tuple[str, int]:
     match expression:
         case Compare(left, sign, Literally(str() as text)) if sign in ("=", "!="):
-            return f"{_inside(left, _SUM)} is {'' if sign == '=' else 'not '}{quoted(text)}", _RELATION
+            return f"{_first_side(left)} is {'' if sign == '=' else 'not '}{quoted(text)}", _RELATION
         case Compare(left, sign, right):
-            return f"{_inside(left, _SUM)} {sign} {_compared(left, right)}", _RELATION
+            return f"{_first_side(left)} {sign} {_compared(left, right)}", _RELATION
         case In(part, options) if _are_texts(options):
-            return f"{_inside(part, _SUM)} is {_options(options)}", _RELATION
+            return f"{_first_side(part)} is {_options(options)}", _RELATION
         case In(part, options):
-            return f"{_inside(part, _SUM)} in ({', '.join(_inside(one, _SUM) for one in options)})", _RELATION
+            return f"{_first_side(part)} in ({', '.join(_inside(one, _SUM) for one in options)})", _RELATION
         case Missing(part):
-            return f"{_inside(part, _SUM)} is missing", _RELATION
+            return f"{_first_side(part)} is missing", _RELATION
         case BandIs(band, reach):
             return f"band is {band}" + (f" or {reach}" if reach else ""), _RELATION
         case Not(Missing(part)):
-            return f"{_inside(part, _SUM)} is not missing", _RELATION
+            return f"{_first_side(part)} is not missing", _RELATION
         case Not(In(part, options)) if _are_texts(options):
-            return f"{_inside(part, _SUM)} is not {_options(options)}", _RELATION
+            return f"{_first_side(part)} is not {_options(options)}", _RELATION
         case Not(BandIs(band, "")):
             return f"band is not {band}", _RELATION
         case Not(part):
@@ -252,9 +258,13 @@ def _relation(expression: Expression) -> tuple[str, int]:
     raise TypeError(f"{expression!r} is no relation")
 
 
+def _first_side(side: Expression) -> str:
+    if isinstance(side, Spoken) and " or " not in side.text:
+        return side.text
+    return _inside(side, _SUM)
+
+
 def _compared(left: Expression, right: Expression) -> str:
-    if isinstance(right, Spoken):
-        return f"({right.text})"  # or a following “or” could belong to its kinds
     if isinstance(left, Spoken) and _is_days(left.read) and isinstance(right, Literally):
         number = right.value
         if isinstance(number, Number) and not number.percent and number.value > 1:

@@ -66,7 +66,12 @@ def pages(workspace: Workspace) -> Blueprint:
     @blueprint.get("/customers/<customer_id>/score.svg")
     def chart(customer_id: str) -> Response:
         history = scoring.history(workspace.store, _kept(workspace, customer_id))
-        drawn = score_chart(workspace.card, history, seconds(workspace.clock), workspace.time_zone)
+        drawn = score_chart(
+            workspace.card_of(history[-1].version) if history else workspace.card,
+            history,
+            seconds(workspace.clock),
+            workspace.time_zone,
+        )
         return Response(drawn, content_type="image/svg+xml")
 
     return blueprint
@@ -213,10 +218,11 @@ def _troubles(workspace: Workspace, now: int) -> list[Trouble]:
 
 def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, Any]:
     """What a customer's page shows."""
-    store, card = workspace.store, workspace.card
+    store = workspace.store
     shown = records.customer(workspace, customer_id, customer_id in departed(store, now))
     score = records.score_of(workspace, customer_id)
     standing = scoring.standings(store, [customer_id]).get(customer_id)
+    card = workspace.card_of(score.version) if score else workspace.card
     current = score is not None and score.version == card.version
     binds = {"id": customer_id, "most": EFFECTS_SHOWN}
     effects = [
@@ -259,7 +265,7 @@ def _drivers(workspace: Workspace, score: scoring.Score | None) -> list[dict[str
     """What costs points, in words; of a score made under another card, the names only."""
     if score is None:
         return []
-    card, assessment = workspace.card, score.assessment
+    card, assessment = workspace.card_of(score.version), score.assessment
     if score.version != card.version:
         return [{"words": one.measure.replace("_", " "), "play": ""} for one in assessment.drivers]
     return [
