@@ -12,7 +12,7 @@ from worker.lib.problems import Problem, Problems
 from worker.scoring import phrases
 from worker.scoring.card import Card, Hold
 from worker.scoring.phrases import PhraseError
-from worker.scoring.reads import Selection
+from worker.scoring.reads import Read, Selection
 from worker.scoring.scorecard import load
 
 STARTER = (folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
@@ -80,12 +80,15 @@ def test_every_kind_of_the_vocabulary_can_be_spoken() -> None:
             text = {"open": f"number of {word} now", "reading": f"latest {word}"}.get(
                 kind.shape, f"number of {word} in the last 30 days"
             )
-            assert phrases.read(text).kinds == {kind.name}
+            found = phrases.read(text)
+            assert isinstance(found, Read)
+            assert found.kinds == {kind.name}
 
 
 def test_words_may_be_capital_and_labels_keep_theirs() -> None:
     found = phrases.read('Number of Logins labelled "Admin" in the last 2 weeks')
 
+    assert isinstance(found, Read)
     assert found.selections == (Selection("login", ("Admin",)),)
 
 
