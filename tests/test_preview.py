@@ -12,6 +12,7 @@ from worker.facts import Attribute, Fact
 from worker.lib.clock import DAY
 from worker.lib.store import Store
 from worker.scoring import measures
+from worker.scoring.choice import deck_of
 from worker.scoring.measures import Sources
 from worker.scoring.scorecard import load
 from worker.scoring.sliding import Sliding
@@ -153,14 +154,15 @@ def test_windows_that_slide_read_what_a_pass_a_day_reads(sqlite_store: Store, se
 @pytest.mark.parametrize("seed", range(2))
 def test_whoever_is_judged_once_for_many_days_lives_the_same_days(store: Store, seed: int) -> None:
     zone = world(store, seed)
-    card = load(everything())
-    asked = replay.customers(store, NOW, 40, zone)
-    other = load(
-        everything()
-        .replace("12 -> 100", "20 -> 100")
-        .replace("tickets = 20", "tickets = 19.5")
-        .replace("nps = 20", "nps = 20.5")
+    card = deck_of({"one.toml": everything()})
+    other = deck_of(
+        {
+            "young.toml": everything().replace("12 -> 100", "20 -> 100"),
+            "old.toml": everything().replace("nps = 20", "nps = 25").replace("tickets = 20", "tickets = 15"),
+            "cards.toml": 'cards = ["young.toml when age < 40 days", "old.toml when attribute plan is \'pro\'"]',
+        }
     )
+    asked = replay.customers(store, NOW, 40, zone)
     exact = [life for one in (card, other) for life in replay.day_by_day(store, one, asked, Sources())]
     both = list(replay.lives(store, [card, other], asked, Sources()))
     slid = [pair[number] for number in (0, 1) for pair in both]

@@ -18,7 +18,8 @@ from worker.review import direction, records
 from worker.review.past import Asked, Past
 from worker.scoring import scorecard
 from worker.scoring.card import Card, Measure
-from worker.scoring.lint import Answers, Direction, Grounds, Report, lint
+from worker.scoring.choice import FILE, deck_of
+from worker.scoring.lint import Answers, Direction, Grounds, Report, lint, mistakes
 from worker.scoring.reach import kinds
 from worker.workspace import Workspace
 
@@ -32,9 +33,23 @@ OPINIONS: Final = ("nps_answer", "pulse")
 
 def lint_files(files: cards.Files, workspace: Workspace | None) -> list[Report]:
     """Look at a card, or at each card of a folder, with all that the workspace knows; without one, at the text alone."""
-    return [
-        lint(text, name, grounds(workspace, text, name) if workspace else None) for name, text in sorted(files.items())
-    ]
+    reports = [
+        lint(text, name, grounds(workspace, text, name) if workspace else None)
+        for name, text in sorted(files.items()) if name != FILE
+    ]  # fmt: skip
+    if FILE in files:
+        reports.append(_of_choice(files))
+    return reports
+
+
+def _of_choice(files: cards.Files) -> Report:
+    """What is wrong with the choice among the cards of a folder."""
+    try:
+        deck_of(files)
+    except Problems as found:
+        mine = [one for one in found.problems if one.file == FILE]
+        return Report(FILE, mistakes(mine), ())
+    return Report(FILE, (), ())
 
 
 def answers(plays: Mapping[str, Play]) -> Answers:
@@ -53,19 +68,23 @@ def grounds(workspace: Workspace, text: str, name: str) -> Grounds:
         card = scorecard.load(text, name)
     except Problems:
         return Grounds(answers(workspace.plays), connected, {})
-    return Grounds(answers(workspace.plays), connected, _past(workspace, card), _active(workspace, card))
+    return Grounds(answers(workspace.plays), connected, _past(workspace, card), _active(workspace, name, card))
 
 
-def _active(workspace: Workspace, card: Card) -> Card | None:
-    """The version that counts; while the file speaks, the last that a run has met, unless it is this very card."""
+def _active(workspace: Workspace, file: str, card: Card) -> Card | None:
+    """The card of this name in the version that counts, unless it is this very card; while the file speaks, in the last
+    version that a run has met.
+    """
     known = cards.versions(workspace.store)
     counts = cards.active(workspace.store) or (known[-1] if known else None)
-    if counts is None or counts.version == card.version:
+    if counts is None:
         return None
     try:
-        return cards.load_files(counts.files)
+        deck = deck_of(counts.files)
     except Problems:  # the language has changed since
         return None
+    before = deck.cards.get(file, deck.main)
+    return None if before.version == card.version else before
 
 
 # -- the past ---------------------------------------------------------------------------------------------------------

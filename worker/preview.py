@@ -27,9 +27,11 @@ from worker.review import preview as tally
 from worker.review import words
 from worker.review.preview import Farewell, Preview, Side, Turned, Watched, Writes
 from worker.scoring.card import GREY, Card
+from worker.scoring.choice import Deck, deck_of
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment, assess
 from worker.web.words import look as band_look
+from worker.web.words import upper_first
 from worker.workspace import Workspace, unfit
 
 READ_TOGETHER: Final = 200
@@ -54,11 +56,13 @@ def preview(workspace: Workspace, files: cards.Files, days: int = 90, progress: 
     Nothing is written but that exactly these texts were previewed. Raises Problems for a card that cannot be read, or
     that does not go with the plays.
     """
-    card = cards.load_files(files)
-    faults = unfit(card, workspace.plays, workspace.config, ", ".join(files))
+    deck = deck_of(files)
+    faults = [
+        fault for file, card in deck.cards.items() for fault in unfit(card, workspace.plays, workspace.config, file)
+    ]
     if faults:
         raise Problems(faults)
-    found = _Previewing(workspace, card, ", ".join(files), days, progress).tell()
+    found = _Previewing(workspace, deck, ", ".join(files), days, progress).tell()
     summary = json.dumps({"bands": found.after.bands, "turned": len(found.turned)}, sort_keys=True)
     cards.keep_preview(workspace.store, files, seconds(workspace.clock), days, summary)
     return found
@@ -80,7 +84,7 @@ def as_page(found: Preview) -> str:
         loader=jinja2.FileSystemLoader(assets.folder("templates") / "pages"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(band=band_look, customers=words.customers, day=words.day)
+    environment.filters.update(band=band_look, customers=words.customers, day=words.day, first_up=upper_first)
     return environment.get_template("report_preview.html").render(
         found=found, rows=tally.band_table(found), most=SHOWN, words=tally
     )
@@ -91,9 +95,9 @@ def as_page(found: Preview) -> str:
 
 @dataclass
 class _Tally:
-    """What is counted under one card."""
+    """What is counted under one deck."""
 
-    card: Card
+    deck: Deck
     bands: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     flaps: int = 0
@@ -104,13 +108,13 @@ class _Tally:
         turns = [one for one in life.events if one.turned_from]
         self.changes += len(turns)
         self.flaps += tally.flaps([(one.moment.today, one.turned_from, one.band) for one in turns])
-        self.plays.update(_set_off(self.card, life, plays))
+        self.plays.update(_set_off(life, plays))
 
     def side(self, customers: int) -> Side:
         """As the preview tells it."""
-        bands = {name: self.bands[name] for name in (*self.card.order, GREY)}
+        bands = {name: self.bands[name] for name in (*self.deck.main.order, GREY)}
         return Side(
-            self.card.name, self.card.version, bands, self.changes, self.flaps,
+            self.deck.main.name, self.deck.version, bands, self.changes, self.flaps,
             tally.per_100(self.flaps, customers), dict(sorted(self.plays.items())),
         )  # fmt: skip
 
@@ -118,29 +122,33 @@ class _Tally:
 class _Previewing:
     """One preview."""
 
-    def __init__(self, workspace: Workspace, card: Card, file: str, days: int, progress: Progress) -> None:
+    def __init__(self, workspace: Workspace, deck: Deck, file: str, days: int, progress: Progress) -> None:
         self._workspace, self._file, self._days, self._progress = workspace, file, days, progress
         self._store, self._now = workspace.store, seconds(workspace.clock)
         sources = workspace.sources(self._now)
         self._down = sources.down
         self._sources = Sources(sources.connected)  # as if every source had always answered
-        self._old, self._new = _Tally(workspace.card), _Tally(card)
+        self._old, self._new = _Tally(workspace.deck), _Tally(deck)
         self._turned: list[Turned] = []
         self._farewells: list[Farewell] = []
         self._contacts = self._tags = self._fields = 0
-        self._watched = {name: (_counting(card, name), _Shift()) for name in _watched(card)}
+        self._watched = {
+            (file, name): (_counting(card, name), _Shift())
+            for file, card in deck.cards.items()
+            for name in _watched(card)
+        }
 
     def tell(self) -> Preview:
         """All of it."""
         everybody = replay.customers(self._store, self._now, self._days, self._workspace.time_zone)
-        both = replay.lives(self._store, (self._old.card, self._new.card), everybody, self._sources)
+        both = replay.lives(self._store, (self._old.deck, self._new.deck), everybody, self._sources)
         for done, (old, new) in enumerate(both, start=1):
             self._look_at(old, new)
             self._progress(done)
         zone = self._workspace.time_zone
         today = local_day(self._now, zone)
         count = len(everybody)
-        order = {name: place for place, name in enumerate((*self._new.card.order, GREY))}
+        order = {name: place for place, name in enumerate((*self._new.deck.main.order, GREY))}
         self._turned.sort(key=lambda one: (-order.get(one.after, 0), one.name, one.customer_id))
         return Preview(
             business=self._workspace.config.workspace.name, file=self._file,
@@ -148,7 +156,7 @@ class _Previewing:
             before=self._old.side(count), after=self._new.side(count), turned=tuple(self._turned),
             farewells=tuple(self._farewells),
             writes=Writes(self._contacts, self._tags, self._fields, self._calls()),
-            watched=tuple(shift.told(name) for name, (_, shift) in self._watched.items()),
+            watched=tuple(shift.told(name) for (_, name), (_, shift) in self._watched.items()),
             remarks=tuple(self._remarks()),
         )  # fmt: skip
 
@@ -167,13 +175,14 @@ class _Previewing:
         self._written(before, after)
         if before.band != after.band:
             self._turned.append(self._turn(before, after, was.customer))
-        for card, shift in self._watched.values():
-            shift.add(after.assessment, assess(card, after.assessment.readings))
+        for (file, _), (card, shift) in self._watched.items():
+            if self._new.deck.cards[file] is after.card:
+                shift.add(after.assessment, assess(card, after.assessment.readings))
 
     def _farewell(self, was: Life, would: Life) -> None:
         """A departure by choice in these days, and how long either card had warned."""
         past = was.customer.past
-        outcomes = {one.removeprefix("left ") for one in self._new.card.leaving} or {"by choice"}
+        outcomes = {one.removeprefix("left ") for one in self._new.deck.main.leaving} or {"by choice"}
         since = self._now - self._days * DAY
         for departure in past.departures():
             if departure.how not in outcomes or not since < departure.at <= self._now:
@@ -182,17 +191,16 @@ class _Previewing:
             self._farewells.append(
                 Farewell(
                     past.customer_id, past.name, day_text(on),
-                    _warned(self._old.card, was, on), _warned(self._new.card, would, on),
+                    _warned(self._old.deck, was, on), _warned(self._new.deck, would, on),
                 )
             )  # fmt: skip
 
     def _turn(self, before: Day, after: Day, customer: Customer) -> Turned:
-        old, new = self._old.card, self._new.card
-        happening = _happening(new, customer, after, before.band, frozenset())
+        happening = _happening(customer, after, before.band, frozenset())
         return Turned(
             customer.id, customer.past.name, before.band, after.band,
             shown_score(before.assessment), shown_score(after.assessment),
-            tuple(tally.differences(old, before.assessment, new, after.assessment)),
+            tuple(tally.differences(before.card, before.assessment, after.card, after.assessment)),
             tuple(name for name, play in sorted(self._workspace.plays.items()) if rules.fires(play, happening)),
         )  # fmt: skip
 
@@ -214,7 +222,7 @@ class _Previewing:
     def _calls(self) -> int:
         """About how many calls: one write a contact, read and looked at again by tens, tags on and off by the hundred."""
         reads = -(-self._contacts // READ_TOGETHER) + 2 * -(-self._contacts // FIELDS_TOGETHER)
-        bands = len(self._new.card.bands)
+        bands = len(self._new.deck.main.bands)
         tags = 2 * min(self._tags, max(-(-self._tags // READ_TOGETHER), bands)) if self._tags else 0
         return reads + self._contacts + tags
 
@@ -222,25 +230,26 @@ class _Previewing:
         if self._down:
             names = ", ".join(sorted(self._down))
             yield f"a source is down ({names}): the last days look emptier here than they may have been"
-        kinds = sorted(self._new.card.kinds() - set(self._sources.connected or ()))
+        read = frozenset().union(*(card.kinds() for card in self._new.deck.cards.values()))
+        kinds = sorted(read - set(self._sources.connected or ()))
         silent = [kind for kind in kinds if not kind.startswith("custom.")]
         if silent:
             yield f"nothing is known of {', '.join(silent)}: what the new card reads of it stays out"
 
 
-def _warned(card: Card, life: Life, on: int) -> int:
+def _warned(deck: Deck, life: Life, on: int) -> int:
     bands = [band for day, band in zip(life.days, life.bands, strict=True) if day < on]
-    return tally.in_a_row(bands, card.order[-1])
+    return tally.in_a_row(bands, deck.main.order[-1])
 
 
 # -- plays ------------------------------------------------------------------------------------------------------------
 
 
-def _set_off(card: Card, life: Life, plays: Mapping[str, rules.Play]) -> Iterator[str]:
+def _set_off(life: Life, plays: Mapping[str, rules.Play]) -> Iterator[str]:
     """The plays that bands and signals would have set off, each no more often than it may."""
     last_acts: dict[str, int] = {}
     for day in life.events:
-        happening = _happening(card, life.customer, day, day.turned_from, day.new_signals)
+        happening = _happening(life.customer, day, day.turned_from, day.new_signals)
         for name, play in plays.items():
             waited = day.moment.at - last_acts.get(name, -(10**12))
             if rules.fires(play, happening) and waited >= play.at_most_every * DAY:
@@ -248,8 +257,8 @@ def _set_off(card: Card, life: Life, plays: Mapping[str, rules.Play]) -> Iterato
                 yield name
 
 
-def _happening(card: Card, customer: Customer, day: Day, old_band: str, signals: frozenset[str]) -> rules.Happening:
-    answers = (card.measures[one.measure].do for one in day.assessment.drivers)
+def _happening(customer: Customer, day: Day, old_band: str, signals: frozenset[str]) -> rules.Happening:
+    answers = (day.card.measures[one.measure].do for one in day.assessment.drivers)
     return rules.Happening(
         customer.id, customer.past.name, day.moment.at, str(day.moment.today), day.band, old_band,
         answers=tuple(dict.fromkeys(play for play in answers if play)), new_signals=signals,

@@ -22,6 +22,8 @@ from worker.review.past import Past
 from worker.scoring import population
 from worker.scoring.bands import Standing, settle
 from worker.scoring.card import Card
+from worker.scoring.choice import Deck
+from worker.scoring.dealing import dealt
 from worker.scoring.expressions import Both, Compare, Either, Expression, Literally, Name, Not, Spoken, Value
 from worker.scoring.measures import Moment, Reading, Sources
 from worker.scoring.points import Number
@@ -85,6 +87,8 @@ class Day:
     """How a customer stood at the end of a day."""
 
     moment: Moment
+    card: Card
+    """That judged them; of a folder of cards it may be another tomorrow."""
     assessment: Assessment
     """Score, bands, drivers, rules and signals; its measures only on the last day (see `Life.last`)."""
     band: str
@@ -95,7 +99,7 @@ class Day:
 
 @dataclass
 class Life:
-    """A customer's days under one card."""
+    """A customer's days under one card, or one folder of cards. On days on which no card is for them they do not live."""
 
     customer: Customer
     days: list[int] = field(default_factory=list)
@@ -121,26 +125,26 @@ class Life:
         self.days.append(moment.today)
         self.bands.append(standing.band)
         if previous is None or before is None:
-            self.last = Day(moment, assessment, standing.band)
+            self.last = Day(moment, card, assessment, standing.band)
             return
         new = frozenset(assessment.signals) - frozenset(before.signals) if assessment is not before else frozenset()
         turned = previous.band if previous.band != standing.band else ""
-        self.last = Day(moment, assessment, standing.band, turned, new)
+        self.last = Day(moment, card, assessment, standing.band, turned, new)
         if turned or new:
             self.events.append(self.last)
 
 
 def lives(
-    store: Store, cards: Sequence[Card], asked: Sequence[Customer], sources: Sources
+    store: Store, decks: Sequence[Deck], asked: Sequence[Customer], sources: Sources
 ) -> Iterator[tuple[Life, ...]]:
-    """Everybody's days under each of these cards, in the order of `asked` (by id)."""
-    if all(map(slides, cards)):
-        yield from slid(store, cards, asked, sources)
+    """Everybody's days under each of these decks, in the order of `asked` (by id)."""
+    if all(slides(card) for deck in decks for card in deck.cards.values()):
+        yield from slid(store, decks, asked, sources)
     else:
-        yield from zip(*(day_by_day(store, card, asked, sources) for card in cards), strict=True)
+        yield from zip(*(day_by_day(store, deck, asked, sources) for deck in decks), strict=True)
 
 
-def day_by_day(store: Store, card: Card, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
+def day_by_day(store: Store, deck: Deck, asked: Sequence[Customer], sources: Sources) -> Iterator[Life]:
     """The same by one pass over everybody a day: for any card, and slow."""
     found = {one.id: Life(one) for one in asked}
     by_day: dict[int, list[Moment]] = defaultdict(list)
@@ -149,33 +153,73 @@ def day_by_day(store: Store, card: Card, asked: Sequence[Customer], sources: Sou
             by_day[moment.today].append(moment)
     for _, moments in sorted(by_day.items()):
         at = {moment.customer_id: moment for moment in moments}
-        for batch in population.read_in_batches(store, card, moments, sources):
-            for customer_id, readings in batch.items():
-                found[customer_id].live(card, at[customer_id], assess(card, readings))
+        for customer_id, (card, readings) in _read(store, deck, moments, sources).items():
+            found[customer_id].live(card, at[customer_id], assess(card, readings))
     yield from found.values()
+
+
+def _read(store: Store, deck: Deck, moments: Sequence[Moment], sources: Sources) -> dict[str, tuple[Card, Readings]]:
+    """{customer: the card that is for them, and its readings}."""
+    found: dict[str, tuple[Card, Readings]] = {}
+    for card, hand in dealt(store, deck, moments, sources):
+        for batch in population.read_in_batches(store, card, hand, sources, everyone=moments):
+            found.update((customer_id, (card, readings)) for customer_id, readings in batch.items())
+    return found
 
 
 # -- windows that slide -----------------------------------------------------------------------------------------------
 
 
 def slid(
-    store: Store, cards: Sequence[Card], asked: Sequence[Customer], sources: Sources
+    store: Store, decks: Sequence[Deck], asked: Sequence[Customer], sources: Sources
 ) -> Iterator[tuple[Life, ...]]:
     """The same by one look at everybody's days, for cards that `slides`. The present day is read by a pass of its own."""
-    sliding, judging = Sliding(cards, sources), [_Judging(card) for card in cards]
+    hands: list[_Hand] = []
+    cards: list[Card] = []
+    for deck in decks:
+        hands.append(_Hand(deck, len(cards)))
+        cards += hands[-1].cards
+    sliding = Sliding(cards, sources)
     for start in range(0, len(asked), TOGETHER):
         some = asked[start : start + TOGETHER]
         found = histories(store, sliding, some[0].id, some[-1].id)
-        present = [population.read(store, card, [one.moments[-1] for one in some], sources) for card in cards]
+        present = [_read(store, deck, [one.moments[-1] for one in some], sources) for deck in decks]
         for one in some:
-            told = tuple(Life(one) for _ in cards)
+            told = tuple(Life(one) for _ in decks)
             for moment, readings in zip(one.moments, sliding.readings(found[one.id], one.moments[:-1]), strict=False):
-                for life, judge, mine in zip(told, judging, readings or (), strict=False):
-                    life.live(judge.card, moment, judge.judged(mine))
-            for life, judge, last in zip(told, judging, present, strict=True):
+                for life, hand in zip(told, hands, strict=True):
+                    judging = hand.dealt(readings) if readings else None
+                    if judging is not None and readings:
+                        life.live(judging.card, moment, judging.judged(readings[judging.place]))
+            for life, last in zip(told, present, strict=True):
                 if one.id in last:
-                    life.live(judge.card, one.moments[-1], assess(judge.card, last[one.id]))
+                    card, read = last[one.id]
+                    life.live(card, one.moments[-1], assess(card, read))
             yield told
+
+
+class _Hand:
+    """A deck among cards that slide together: its chooser first, where it has one."""
+
+    def __init__(self, deck: Deck, begin: int) -> None:
+        """`begin` is the place of its first card among all."""
+        self._deck, self._chooser = deck, None if deck.chooser is None else begin
+        self.cards = [*([] if deck.chooser is None else [deck.chooser]), *deck.cards.values()]
+        first = begin + (deck.chooser is not None)
+        self._judging = {file: _Judging(card, first + n) for n, (file, card) in enumerate(deck.cards.items())}
+        self._last: tuple[Readings, str | None] | None = None
+
+    def dealt(self, readings: Sequence[Readings]) -> _Judging | None:
+        """Whoever judges on a day of these readings; None where no card is for the customer."""
+        if self._chooser is None:
+            file = self._deck.chosen({})
+        else:
+            asked = readings[self._chooser]
+            if self._last is None or self._last[0] is not asked:
+                known = {name: one.value for name, one in asked.items() if one.value is not None}
+                self._last = asked, self._deck.chosen(known)
+            file = self._last[1]
+        return None if file is None else self._judging[file]
 
 
 def histories(store: Store, sliding: Sliding, first: str, last: str) -> dict[str, History]:
@@ -215,8 +259,8 @@ class _Judging:
     An assessment that was made for another customer has that customer's readings in it, and everything else is right.
     """
 
-    def __init__(self, card: Card) -> None:
-        self.card = card
+    def __init__(self, card: Card, place: int) -> None:
+        self.card, self.place = card, place
         self._edges = _edges(card)
         self._counted = frozenset(card.in_dimensions())
         self._tokens: dict[str, dict[int, tuple[Reading, object]]] = {name: {} for name in card.measures}

@@ -120,13 +120,14 @@ def activate(workspace: Workspace, card: Path | None, back: bool, number: int | 
     from worker import cards, grounds
     from worker.lib.clock import iso, seconds
     from worker.lib.problems import Problems
+    from worker.scoring.choice import deck_of
     from worker.workspace import unfit
 
     if sum((card is not None, back, number is not None)) > 1:
         raise click.UsageError("name a file, or --back, or --version; not two of them")
     store, now = workspace.store, seconds(workspace.clock)
     if card is None and not back and number is None:
-        counting = cards.counting(store, workspace.card.version)
+        counting = cards.counting(store, workspace.deck.version)
         rows = [
             {
                 "number": one.number, "name": one.name, "version": one.version, "since": iso(one.since),
@@ -148,12 +149,13 @@ def activate(workspace: Workspace, card: Path | None, back: bool, number: int | 
                 _tell(report)
             click.echo("Not activated: mend the errors first.", err=True)
             sys.exit(FINDING)
-        new = cards.load_files(files)
-        if faults := unfit(new, workspace.plays, workspace.config, ", ".join(files)):
-            raise Problems(faults)
+        new = deck_of(files)
+        for file, one in new.cards.items():
+            if faults := unfit(one, workspace.plays, workspace.config, file):
+                raise Problems(faults)
         version = cards.activate(store, new, files, now, _author())
     else:
-        version = cards.go_back(store, workspace.card.version, now, number)
+        version = cards.go_back(store, workspace.deck.version, now, number)
     if as_json:
         print_json({"number": version.number, "name": version.name, "version": version.version})
     else:

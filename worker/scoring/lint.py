@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Final, Literal
 
 from worker.facts import KINDS
-from worker.lib.problems import Problems
+from worker.lib.problems import Problem, Problems
 from worker.lib.rounding import half_up, plain
 from worker.lib.shape import spell
 from worker.lib.toml import Document, parse
@@ -126,13 +126,16 @@ def lint(text: str, file: str, grounds: Grounds | None = None) -> Report:
     try:
         card = load(text, file)
     except Problems as found:
-        findings = tuple(
-            Finding(one.file, one.line, "error", "mistake", one.key, one.message, one.cure) for one in found.problems
-        )
-        return Report(file, findings, ("everything else: the card cannot be read before these are mended",))
+        why = "everything else: the card cannot be read before these are mended"
+        return Report(file, mistakes(found.problems), (why,))
     case = _Case(card, grounds, parse(text, file), file)
     found_all = {finding for check in _CHECKS for finding in check(case)}
     return Report(file, tuple(sorted(found_all)), tuple(_not_checked(grounds)))
+
+
+def mistakes(problems: Iterable[Problem]) -> tuple[Finding, ...]:
+    """What the loader refuses, as findings."""
+    return tuple(Finding(one.file, one.line, "error", "mistake", one.key, one.message, one.cure) for one in problems)
 
 
 def _not_checked(grounds: Grounds) -> Iterator[str]:
