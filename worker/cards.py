@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,6 @@ from worker.lib.problems import Problem, Problems
 from worker.lib.shape import written
 from worker.lib.store import Row, Store, sql
 from worker.plays.records import set_switch, switch
-from worker.scoring import scorecard
-from worker.scoring.card import Card
 from worker.scoring.choice import Deck, deck_of
 from worker.scoring.records import save_card
 
@@ -66,12 +65,6 @@ def read_files(path: Path) -> dict[str, str]:
     return found
 
 
-def load_files(files: Files) -> Card:
-    """The card that these say. Raises Problems."""
-    ((name, text),) = files.items()
-    return scorecard.load(text, name)
-
-
 def keep(store: Store, deck: Deck, files: Files, now: int) -> None:
     """Keep the text of every card that scores may name."""
     for file, card in deck.cards.items():
@@ -97,7 +90,7 @@ def numbers(store: Store) -> dict[str, int]:
     found = {}
     for one in versions(store):
         found[one.version] = one.number
-        if len(one.files) > 1:
+        with suppress(Problems):  # the language may have changed since
             found |= {card.version: one.number for card in deck_of(one.files).cards.values()}
     return found
 
@@ -114,15 +107,18 @@ def counting(store: Store, version: str) -> int | None:
     return counts.number if counts else numbers(store).get(version)
 
 
-def note(store: Store, card: Card | Deck, files: Files, now: int) -> None:
-    """A run uses this card: number it, where it is new."""
+def note(store: Store, deck: Deck, files: Files, now: int) -> int:
+    """This scorecard counts, by the file: number it, where it is new. Gives its number."""
     known = versions(store)
-    if all(one.version != card.version for one in known):
-        _add(store, card, files, now, "the file", known)
+    found = next((one.number for one in known if one.version == deck.version), None)
+    return found or _add(store, deck, files, now, "the file", known[-1].number if known else None)
 
 
-def activate(store: Store, card: Card | Deck, files: Files, now: int, author: str) -> Version:
-    """Make this card the one that counts. Raises Problems where exactly these texts were not previewed of late."""
+def activate(store: Store, deck: Deck, files: Files, now: int, author: str, replaced: int) -> Version:
+    """Make this scorecard the one that counts, in the place of the version of that number.
+
+    Raises Problems where exactly these texts were not previewed of late.
+    """
     tried = store.row(sql("changing", "preview"), {"hash": fingerprint(files)})
     place = ", ".join(files)
     if tried is None:
@@ -131,13 +127,12 @@ def activate(store: Store, card: Card | Deck, files: Files, now: int, author: st
         age = (now - tried["at"]) // DAY
         raise Problems([Problem(place, 0, "", f"its preview is {age} days old", "look again: keepwell preview FILE")])
     with store.atomic():
-        known = versions(store)
-        if any(one.version == card.version for one in known):
+        if any(one.version == deck.version for one in versions(store)):
             text = json.dumps(dict(files), ensure_ascii=False)
-            store.run(sql("changing", "rewrite_version"), {"version": card.version, "files": text})
+            store.run(sql("changing", "rewrite_version"), {"version": deck.version, "files": text})
         else:
-            _add(store, card, files, now, author, known)
-        found = next(one for one in versions(store) if one.version == card.version)
+            _add(store, deck, files, now, author, replaced)
+        found = next(one for one in versions(store) if one.version == deck.version)
         set_switch(store, ACTIVE, str(found.number), now)
     return found
 
@@ -160,14 +155,14 @@ def go_back(store: Store, current: str, now: int, number: int | None = None) -> 
     return known[number]
 
 
-def _add(store: Store, card: Card | Deck, files: Files, now: int, author: str, known: list[Version]) -> None:
-    counted = active(store) or (known[-1] if known else None)
+def _add(store: Store, deck: Deck, files: Files, now: int, author: str, replaced: int | None) -> int:
+    number = len(versions(store)) + 1
     binds = {
-        "number": len(known) + 1, "version": card.version, "name": card.name if isinstance(card, Card) else card.main.name,
-        "files": json.dumps(dict(files), ensure_ascii=False), "since": now, "author": author,
-        "replaced": counted.number if counted else None,
+        "number": number, "version": deck.version, "name": deck.main.name,
+        "files": json.dumps(dict(files), ensure_ascii=False), "since": now, "author": author, "replaced": replaced,
     }  # fmt: skip
     store.run(sql("changing", "add_version"), binds)
+    return number
 
 
 def _version(row: Row) -> Version:

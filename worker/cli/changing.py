@@ -117,52 +117,36 @@ def activate(workspace: Workspace, card: Path | None, back: bool, number: int | 
     Only after `keepwell preview` of exactly this file, not longer than a week ago, and without an error in `keepwell
     lint`. Going back needs neither.
     """
-    from worker import cards, grounds
-    from worker.lib.clock import iso, seconds
-    from worker.lib.problems import Problems
-    from worker.scoring.choice import deck_of
-    from worker.workspace import unfit
+    from worker import cards, changing
+    from worker.lib.clock import seconds
 
     if sum((card is not None, back, number is not None)) > 1:
         raise click.UsageError("name a file, or --back, or --version; not two of them")
-    store, now = workspace.store, seconds(workspace.clock)
     if card is None and not back and number is None:
-        counting = cards.counting(store, workspace.deck.version)
-        rows = [
-            {
-                "number": one.number, "name": one.name, "version": one.version, "since": iso(one.since),
-                "author": one.author, "counts": one.number == counting,
-            }
-            for one in cards.versions(store)
-        ]  # fmt: skip
+        rows = changing.listed(workspace)
         if as_json:
             print_json(rows)
         else:
             shown = [[*list(row.values())[:-1], "counts now" if row["counts"] else ""] for row in rows]
             print_table(shown, ["number", "name", "version", "since", "by", ""])
         return
-    if card is not None:
-        files = cards.read_files(card)
-        reports = grounds.lint_files(files, workspace)
-        if any(report.errors for report in reports):
-            for report in reports:
+    if card is None:
+        version = cards.go_back(workspace.store, workspace.deck.version, seconds(workspace.clock), number)
+    else:
+        try:
+            version = changing.activate(workspace, cards.read_files(card), _author())
+        except changing.Faulty as faulty:
+            for report in faulty.reports:
                 _tell(report)
             click.echo("Not activated: mend the errors first.", err=True)
             sys.exit(FINDING)
-        new = deck_of(files)
-        for file, one in new.cards.items():
-            if faults := unfit(one, workspace.plays, workspace.config, file):
-                raise Problems(faults)
-        version = cards.activate(store, new, files, now, _author())
-    else:
-        version = cards.go_back(store, workspace.deck.version, now, number)
+    left = changing.write_back(workspace, version)
     if as_json:
         print_json({"number": version.number, "name": version.name, "version": version.version})
     else:
         click.echo(f"Version {version.number} of the scorecard, “{version.name}”, counts from the next run on.")
-    path = workspace.config.scorecard
-    if workspace.config.workspace.scorecard and not cards.write_back(store, path, version):
-        click.echo(f"{path.name} was left as it is: it holds changes that no version has.", err=True)
+    if left:
+        click.echo(left, err=True)
 
 
 def _author() -> str:
