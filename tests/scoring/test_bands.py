@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from worker.lib.assets import folder
 from worker.lib.clock import DAY
 from worker.scoring.bands import Frozen, Standing, settle
-from worker.scoring.card import Card, Hold
+from worker.scoring.card import Band, Card, Hold
 from worker.scoring.measures import Reading
 from worker.scoring.score import Assessment, assess
 from worker.scoring.scorecard import load
@@ -241,4 +241,20 @@ def test_more_points_without_days_never_cross_more_lines(scores: list[int], poin
 
     assert crossed(scores, replace(STARTER, worse=stubborn, better=stubborn)) <= crossed(
         scores, replace(STARTER, worse=patient, better=patient)
+    )
+
+
+def test_an_edge_that_a_band_begins_above_belongs_to_the_one_beneath() -> None:
+    at, above = (
+        replace(STARTER, bands=(Band("green", Decimal(70), above=one), *STARTER.bands[1:]), worse=Hold(), better=Hold())
+        for one in (False, True)
+    )
+
+    assert (lived(days(70), begin="yellow", card=at), lived(days(70), begin="yellow", card=above)) == (
+        ["green"],
+        ["yellow"],
+    )
+    assert (lived(days(70), begin="green", card=at), lived(days(70), begin="green", card=above)) == (
+        ["green"],
+        ["yellow"],
     )

@@ -286,3 +286,22 @@ def test_what_is_only_watched_moves_nothing_and_is_told() -> None:
     found = assess(card, {"a": Reading("value", Decimal(10)), "b": Reading("value", Decimal(1))})
 
     assert (found.score, found.coverage, found.measures["b"].points) == (Decimal(100), Decimal(1), Decimal(10))
+
+
+def test_a_rule_that_leaves_only_one_band_speaks_however_little_is_known() -> None:
+    """Who is about to leave is red, though nothing else of them is known."""
+    nothing = dict.fromkeys(STARTER.measures, Reading("not_applicable"))
+    ending = {**nothing, "number of planned cancellations now": Reading("value", Decimal(1))}
+    owing = {**nothing, "unpaid_invoices": Reading("value", Decimal(1))}
+
+    assert (assess(STARTER, nothing).band, assess(STARTER, owing).band) == ("grey", "grey")
+    assert (assess(STARTER, ending).band, assess(STARTER, ending).score) == ("red", None)
+
+
+@pytest.mark.parametrize(
+    ("at_most", "at_least", "band"),
+    [("", "", ""), ("red", "", "red"), ("yellow", "", ""), ("", "green", "green"), ("", "yellow", ""),
+     ("yellow", "yellow", "yellow"), ("red", "green", "red"), ("yellow", "green", "")],
+)  # fmt: skip
+def test_limits_may_leave_one_band(at_most: str, at_least: str, band: str) -> None:
+    assert STARTER.only(at_most, at_least) == band

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from worker.scoring.card import GREY, Card, Measure, Rule
+from worker.scoring.card import GREY, Band, Card, Measure, Rule
 from worker.scoring.measures import Reading
 from worker.scoring.points import FULL, Step, Steps
 from worker.scoring.rests import names_in
@@ -158,20 +158,25 @@ def _limited(card: Card, assessment: Assessment, band: str) -> str:
 
 def _aimed(card: Card, band: str, assessment: Assessment) -> str:
     """The band the score is far enough past the lines for, seen from `band`."""
-    score = assessment.score
-    if assessment.band == GREY or score is None:
-        return assessment.band  # without a score it is grey, unless a person has set it
+    cut = assessment.cut
+    if assessment.band == GREY or cut is None:
+        return assessment.band  # without a score it is grey, unless a person or a rule leaves only one band
     place = card.order.index(band)
-    while place > 0 and _past(score - card.bands[place - 1].edge, card.better.points, above=True):
+    while place > 0 and _up(card.bands[place - 1], cut, card.better.points):
         place -= 1
-    while place < len(card.bands) - 1 and _past(card.bands[place].edge - score, card.worse.points, above=False):
+    while place < len(card.bands) - 1 and _down(card.bands[place], cut, card.worse.points):
         place += 1
     return card.order[place]
 
 
-def _past(distance: Decimal, hold: Decimal, *, above: bool) -> bool:
-    """Whether a line is crossed by `hold` points. The line itself belongs to the band above it."""
-    return distance >= hold and (distance >= 0 if above else distance > 0)
+def _up(band: Band, cut: Decimal, hold: Decimal) -> bool:
+    """Whether the line into a better band is crossed by `hold` points."""
+    return band.takes(cut) and cut - band.edge >= hold
+
+
+def _down(band: Band, cut: Decimal, hold: Decimal) -> bool:
+    """Whether the line out of a band is crossed by `hold` points."""
+    return not band.takes(cut) and band.edge - cut >= hold
 
 
 def _waited(card: Card, previous: Standing, target: str, at: int, day: int) -> Standing:

@@ -391,6 +391,12 @@ class Card:
         lifted = self.best(band, at_least) if at_least else band
         return self.worst(lifted, at_most) if at_most else lifted
 
+    def only(self, at_most: str, at_least: str) -> str:
+        """The one band that limits leave, whatever the score ("" is none); "" where they leave several."""
+        if at_most and at_most in {at_least, self.order[-1]}:
+            return at_most
+        return at_least if at_least == self.order[0] and not at_most else ""
+
     def best(self, *bands: str) -> str:
         """The best of these bands."""
         return min(bands, key=self.order.index)

@@ -151,6 +151,8 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
     raw_score = _limited(card, HEALTH, base, rules.values(), rounded=False).score if card.cut_raw else None
     if is_known:
         band = card.within(_band(card, raw_score if card.cut_raw else health.score), health.at_most, health.at_least)
+    else:
+        band = card.only(health.at_most, health.at_least) or GREY
     others = {name: one.score for name, one in ruled.items()}
     after = Known(seen.values, band, card.order, {HEALTH: health.score, **others}, dimensions)
     return Assessment(
