@@ -130,7 +130,10 @@ class Workspace(Section):
     reply_to: Address = Field("", description="Where answers go; nothing means the sender's address.")
     postal_address: str = Field("", description="Stands at the foot of every mail, as the law asks.")
     public_url: WebAddress = Field("http://127.0.0.1:8700", description="Where people and vendors reach this server.")
-    scorecard: str = Field("", description="Your scorecard, in this folder; nothing means the starter card.")
+    scorecard: str = Field(
+        "",
+        description="Your scorecard, or a folder of them with cards.toml, beside this file; nothing means the starter card.",
+    )
     plays: str = Field("", description="Your folder of plays, in this folder; nothing means those that ship.")
     database: str = Field(
         "sqlite:///keepwell.db",
@@ -302,7 +305,7 @@ class _Reading:
             self._role("outreach", "alerts", outreach.alerts, settings, lambda one: one.alerter)
         if workspace and outreach and outreach.mailer != "console":
             self._sender(workspace)
-        scorecard = self._beside("scorecard", workspace, "recipes/scorecards/starter.toml", Path.is_file)
+        scorecard = self._beside("scorecard", workspace, "recipes/scorecards/starter.toml", Path.exists)
         plays = self._beside("plays", workspace, "recipes/plays", Path.is_dir)
         database = self._database(workspace.database) if workspace else ""
         if self._problems or not (workspace and schedule and server and crm and outreach):

@@ -313,6 +313,7 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
     if templates is not None:
         problems.extend(rules.unknown_needs(templates.by_name, ALWAYS))
     if deck is not None and plays is not None:
+        problems.extend(_other_bands(deck))
         for file, card in deck.cards.items():
             problems.extend(unfit(card, plays, config, f"{file} (version {counts.number})" if counts else file))
     if problems or deck is None or plays is None or templates is None:
@@ -328,6 +329,16 @@ def unfit(card: Card, plays: Mapping[str, rules.Play], config: Config, file: str
     if config.workspace.plays:  # those that ship wait for what a card of one's own need not have
         found += rules.unheard_of(plays, {*card.order, GREY}, card.signals)
     return found
+
+
+def _other_bands(deck: Deck) -> list[Problem]:
+    """Cards of one folder that name other bands than the main one: tags, pages and plays know only one set."""
+    wanted = deck.main.order
+    return [
+        Problem(file, 0, "bands", f"names {', '.join(card.order)}", f"use those of the main card: {', '.join(wanted)}")
+        for file, card in deck.cards.items()
+        if card.order != wanted
+    ]
 
 
 def _unanswered(card: Card, plays: Mapping[str, rules.Play], file: str) -> list[Problem]:

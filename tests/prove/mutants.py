@@ -80,8 +80,8 @@ MUTANTS = (
         "take the day of the moment whole",
         3,
         "worker/scoring/measures.py",
-        "if self._door.is_rollup and store.run(",
-        "if self._door.people and store.run(",
+        "is_cut = self._door.is_rollup and",
+        "is_cut = self._door.people and",
         ("tests/scoring/test_sentences.py::test_what_happens_later_on_the_day_has_no_influence",),
     ),
     Mutant(
@@ -120,8 +120,8 @@ MUTANTS = (
         "turn at the line instead of past it",
         3,
         "worker/scoring/bands.py",
-        "return distance >= hold and",
-        "return",
+        "return not band.takes(cut) and band.edge - cut >= hold",
+        "return not band.takes(cut)",
         ("tests/scoring/test_bands.py::test_a_turn_takes_points_past_the_line_and_days",),
     ),
     Mutant(
