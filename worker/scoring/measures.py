@@ -146,8 +146,11 @@ def read_in_batches(
         days[moment.today if has_calendar else None].append(moment)
     for today, group in days.items():
         pass_ = _Pass(card, sources or Sources(), today, door, given)
-        for start in range(0, len(group), size):
-            yield pass_.read(store, group[start : start + size])
+        try:
+            for start in range(0, len(group), size):
+                yield pass_.read(store, group[start : start + size])
+        finally:
+            pass_.end(store)
 
 
 class Wanted:
@@ -206,6 +209,7 @@ class _Pass:
         self._asking = (wanted.reads, wanted.attributes)
         self._asked = ask(*self._asking, door)
         self._told = Told(wanted, self._asked, given)
+        self._open: tuple[str, ...] = ()
 
     def read(self, store: Store, moments: Sequence[Moment]) -> dict[str, Readings]:
         rows = self._rows(store, moments)
@@ -218,21 +222,30 @@ class _Pass:
 
     def _rows(self, store: Store, moments: Sequence[Moment]) -> dict[str, dict[int, list[Row]]]:
         this, cut = secrets.token_hex(8), secrets.token_hex(8)
+        # The long look is no part of the transaction: while it lasts another process may write, or read its own.
         with store.atomic():
+            self.end(store)
             store.many(
                 sql("scoring", "add_moment"),
                 [{"pass": this, "customer_id": m.customer_id, "at": m.at, "today": m.today} for m in moments],
             )
-            found = []
-            if self._door.is_rollup and store.run(sql("scoring", "cut_days"), {"pass": this, "cut": cut}):
-                found = store.rows(self._of_facts.text, {"pass": cut, **self._of_facts.binds})
-            found += store.rows(self._asked.text, {"pass": this, **self._asked.binds})
-            for one in (this, cut):
-                store.run(sql("scoring", "end_pass"), {"pass": one})
+            is_cut = self._door.is_rollup and store.run(sql("scoring", "cut_days"), {"pass": this, "cut": cut})
+        self._open = (this, cut)
+        found = store.rows(self._of_facts.text, {"pass": cut, **self._of_facts.binds}) if is_cut else []
+        found += store.rows(self._asked.text, {"pass": this, **self._asked.binds})
         rows: dict[str, dict[int, list[Row]]] = defaultdict(dict)
         for row in found:
             rows[row["customer_id"]].setdefault(row["place"], []).append(row)
         return rows
+
+    def end(self, store: Store) -> None:
+        """Take the last batch off the worklist."""
+        if not self._open:
+            return
+        with store.atomic():
+            for one in self._open:
+                store.run(sql("scoring", "end_pass"), {"pass": one})
+        self._open = ()
 
     @cached_property
     def _of_facts(self) -> Asked:

@@ -7,6 +7,7 @@ then each batch is completed from that. Nothing here depends on the order of cus
 * The portfolio is everyone at their moment whom `who` does not leave out; those without a value are not in it.
 * A customer's children are those whose attribute `parent` names it, as `source:external_id` or by a name that only one
   customer bears. In a circle of parents nobody is anybody's child.
+* A child is judged by its parent's card, with what rolls up to it from its own children.
 * A customer's people are its identities that name a person. They are judged by the same card, by what is known of that
   one person; what looks at others is `never` for them.
 """
