@@ -16,8 +16,9 @@ from worker.lib.clock import DAY, day_number, day_text
 from worker.lib.store import Store
 from worker.scoring import phrases
 from worker.scoring.card import Card, Measure
+from worker.scoring.derived import Formula
 from worker.scoring.measures import Moment, Reading, Sources, read
-from worker.scoring.reads import Calendar, Fade, Formula, Read, Selection, Window
+from worker.scoring.reads import Calendar, Fade, Read, Selection, Window
 
 TODAY = NOW // DAY
 """2026-02-16, a Monday."""
@@ -381,7 +382,6 @@ def test_a_formula_is_as_known_as_what_it_rests_on(
     assert found["further"].state == found["sum_"].state
 
 
-def test_windows_may_be_many_in_one_card(sqlite_store: Store) -> None:
 def test_a_number_too_large_to_be_rounded_is_none(sqlite_store: Store) -> None:
     customer_id = customer(sqlite_store, [])
     tell(sqlite_store, customer_id, ("big", "9" * 18, 1))
@@ -399,6 +399,7 @@ def test_a_number_too_large_to_be_rounded_is_none(sqlite_store: Store) -> None:
     assert [shown(found[name]) for name in ("huge", "rounded", "fine")] == ["never", "never", "0"]
 
 
+def test_windows_may_be_many_in_one_card(sqlite_store: Store) -> None:
     """Parts share a scan over the longest window; each column takes no more than its own."""
     facts = [fact("login", day + 0.1) for day in range(60)]
     windows = [Window(0, 6), Window(7, 20), Window(0, None), Window(30, None), Window(59, 59)]
