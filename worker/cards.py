@@ -95,6 +95,12 @@ def numbers(store: Store) -> dict[str, int]:
     return found
 
 
+def named(store: Store, version: str) -> str:
+    """`version 3 of the scorecard`, for what a score names; "" for one that was never numbered."""
+    number = numbers(store).get(version)
+    return f"version {number} of the scorecard" if number else ""
+
+
 def active(store: Store) -> Version | None:
     """The version that was activated; None as long as the configured file speaks."""
     number = switch(store, ACTIVE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from worker import cards
 from worker.assess import shown_score
 from worker.facts import KINDS, kind_named
 from worker.intake import inbox
@@ -140,6 +141,7 @@ def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
     row = workspace.store.row(sql("house", "customer"), {"id": customer_id}) or {}
     old = records.score_as_of(workspace.store, customer_id, _moment(since, "--since", workspace)) if since else None
     lines = words.explain(card, score.assessment, standing, time_zone=workspace.time_zone)
+    under = cards.named(workspace.store, score.version)
     return {
         "customer_id": customer_id,
         "name": row.get("name", ""),
@@ -148,9 +150,10 @@ def explain(workspace: Workspace, word: str, since: str = "") -> dict[str, Any]:
         "since": iso(standing.since),
         "as_of": iso(score.at),
         "version": score.version,
+        "number": cards.numbers(workspace.store).get(score.version),
         "could": counterfactual.in_words(card, score.assessment, standing),
         "ledger": _ledger(workspace, old, score) if old else None,
-        "lines": [f"{row.get('name') or customer_id} as of {iso(score.at)}", *lines],
+        "lines": [f"{row.get('name') or customer_id} as of {iso(score.at)}{under and f', {under}'}", *lines],
     }
 
 

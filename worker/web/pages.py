@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from worker import controls, guard, report
+from worker import cards, controls, guard, report
 from worker.facts import Shape, kind_named
 from worker.lib.clock import DAY, iso, local_day, seconds
 from worker.lib.problems import Problems
@@ -237,6 +237,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
     return {
         "customer": shown,
         "score": score,
+        "under": cards.named(store, score.version) if score else "",
         "standing": standing,
         "drivers": _drivers(workspace, score),
         "because": explain.rules_in_words(card, score.assessment) if score and current else [],
