@@ -18,7 +18,8 @@ from lark.exceptions import VisitError
 from worker.scoring.card import Hold
 from worker.scoring.derived import RollUp, Source
 from worker.scoring.expressions import Expression, Name
-from worker.scoring.meanings import Edge, meaning, required_condition
+from worker.scoring.meanings import Edge, meaning
+from worker.scoring.meanings_of_conditions import required_condition
 from worker.scoring.points import Sliding, Step
 from worker.scoring.reads import Portfolio, Rank, Read
 from worker.scoring.stumbles import in_our_words, not_understood

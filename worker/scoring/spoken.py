@@ -27,7 +27,7 @@ from worker.scoring.expressions import (
     ScoreOf,
     Spoken,
 )
-from worker.scoring.meanings import a_year_before
+from worker.scoring.meanings_of_reads import a_year_before
 from worker.scoring.points import Colour, Each, Number, Steps, Table, Worth, quoted
 from worker.scoring.reads import EVER, Calendar, Fade, Portfolio, Rank, Read, Selection, Stretch
 from worker.scoring.wording import PhraseError
