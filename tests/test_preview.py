@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.intake.worlds import seen, take
+from tests.web.house import House, Page
 from worker import replay
-from worker.facts import Attribute, Fact
-from worker.lib.clock import DAY
-from worker.lib.store import Store
+from worker.facts import Attribute, CrmContact, Fact
+from worker.lib.clock import DAY, VirtualClock
+from worker.lib.problems import Problems
+from worker.lib.store import Row, Store
+from worker.preview import as_json, as_page, preview
+from worker.review.preview import Preview, per_100
 from worker.scoring import measures
 from worker.scoring.choice import deck_of
 from worker.scoring.measures import Sources
@@ -185,3 +190,139 @@ def _told(day: replay.Day) -> tuple[object, ...]:
         found.rules,
         found.signals,
     )
+
+
+# -- what it tells ----------------------------------------------------------------------------------------------------
+
+CARD = """\
+name = "Present"
+leaving = ["left by choice"]
+[measures.active_days]
+read = "days with usage in the last 10 days"
+sliding = "0 -> 0, 10 -> 100"
+says = "active on {value} of the last 10 days"
+do = "usage-drop"
+[measures.logins]
+read = "days with logins in the last 10 days"
+sliding = "0 -> 0, 10 -> 100"
+watch_only = true
+[dimensions.adoption]
+share = 100
+measures = { active_days = 100 }
+[bands]
+green = "70 and up"
+yellow = "40 and up"
+"""
+STRICTER = CARD.replace("Present", "Stricter").replace("0 -> 0, 10 -> 100", "0 -> 0, 20 -> 100", 1)
+
+
+@pytest.fixture
+def house(sqlite_store: Store, tmp_path: Path) -> House:
+    """Steady uses it every day; Gone did so until 20 days ago and left on the 8th day before now; Quiet never did."""
+    clock = VirtualClock(NOW)
+    house = House(sqlite_store, clock, tmp_path)
+    house.workspace.deck = deck_of({"scorecard.toml": CARD})
+    house.workspace.files = {"scorecard.toml": CARD}
+    used = {"Steady": range(60), "Gone": range(20, 60), "Quiet": range(0)}
+    for name, days in used.items():
+        facts = [Fact("usage", NOW - n * DAY, "app", f"{name}{n}") for n in days]
+        facts.append(Fact("joined", NOW - 80 * DAY, "app", f"{name} joined"))
+        if name == "Steady":
+            facts.append(Fact("login", NOW - DAY, "app", "in"))
+        if name == "Gone":
+            facts.append(Fact("left", NOW - 8 * DAY, "app", "gone", label="by choice"))
+        contact = CrmContact(name, f"{name}@example.com", "", may_mail=True, tags=(), fields=(), updated_at=1)
+        take(sqlite_store, seen(f"app:{name}", f"keap:{name}", name=name, facts=tuple(facts)), now=NOW)
+        take(sqlite_store, seen(f"keap:{name}", f"app:{name}", name=name, crm=contact), now=NOW)
+    return house
+
+
+def previewed(house: House, text: str) -> Preview:
+    return preview(house.workspace, {"new.toml": text}, 30)
+
+
+def test_it_tells_who_would_stand_elsewhere_and_why(house: House) -> None:
+    found = previewed(house, STRICTER)
+
+    assert found.before.bands == {"green": 1, "yellow": 0, "red": 1, "grey": 0}
+    assert found.after.bands == {"green": 0, "yellow": 1, "red": 1, "grey": 0}
+    (one,) = found.turned
+    assert (one.name, one.before, one.score_before, one.after, one.score_after) == (
+        "Steady",
+        "green",
+        "100",
+        "yellow",
+        "50",
+    )
+    assert one.why == ("active on 10 of the last 10 days; costs 50, under the present card 0",)
+    assert one.plays == ("usage-drop",)
+
+
+def test_it_tells_the_days_of_warning_before_a_departure(house: House) -> None:
+    """Gone fell below 40 of 100 six days after the last use and left six days later; half the points are red at once."""
+    (farewell,) = previewed(house, STRICTER).farewells
+
+    assert (farewell.name, farewell.before) == ("Gone", 5)
+    assert farewell.after > farewell.before
+
+
+def test_it_tells_what_would_be_written_and_set_off(house: House) -> None:
+    found = previewed(house, STRICTER)
+
+    assert (found.writes.contacts, found.writes.tags) == (1, 1)
+    assert found.writes.calls >= found.writes.contacts
+    assert found.before.plays["turned-red"] == 1
+
+
+def test_it_tells_what_a_watched_measure_would_have_changed(house: House) -> None:
+    """For Steady 10 points instead of 100 in a tenth of the score, for Quiet nothing instead of nothing."""
+    (watched,) = previewed(house, CARD).watched
+
+    assert (watched.measure, watched.bands, watched.points) == ("logins", 0, "4.5")
+
+
+def test_flaps_are_counted_for_each_hundred_customers(house: House) -> None:
+    """Whoever uses it every other week goes down and up again."""
+    facts = tuple(Fact("usage", NOW - n * DAY, "app", f"flap{n}") for n in range(60) if n // 7 % 2)
+    take(house.store, seen("app:Flap", name="Flap", facts=facts), now=NOW)
+    calm = previewed(house, CARD.replace("[bands]", '[bands]\nchange_when = "for 10 days"'))
+
+    assert calm.before.flaps > calm.after.flaps
+    assert calm.before.flaps_per_100 == per_100(calm.before.flaps, 4)
+
+
+def test_nothing_is_written_but_that_it_was_previewed(house: House) -> None:
+    tables = ("scores", "standings", "changes", "effects", "refusals", "dirty", "switches", "card_versions", "worklist")
+
+    def state() -> list[Row]:
+        return [row for name in tables for row in house.store.rows(f"select count(*) as n from {name}")]
+
+    before = state()
+    previewed(house, STRICTER)
+
+    assert state() == before
+    assert house.store.value("select count(*) as n from previews") == 1
+
+
+def test_the_page_needs_no_other_host_and_escapes_what_customers_are_called(house: House) -> None:
+    take(
+        house.store,
+        seen("app:Evil", name="<script>alert(1)</script>", facts=(Fact("usage", NOW, "app", "e"),)),
+        now=NOW,
+    )
+    html = as_page(previewed(house, STRICTER.replace("0 -> 0, 20 -> 100", "0 -> 100, 20 -> 0")))
+    page = Page(html)
+
+    assert "What new.toml would change" in page.text
+    assert not [value for _, name, value in page.attributes if name in {"src", "href"}]
+    assert "<script" not in html
+    assert "<script>alert(1)</script>" in page.text
+    assert as_json(previewed(house, STRICTER))["turned"][0]["name"] == "Steady"
+
+
+def test_a_card_that_cannot_be_read_is_told_and_not_remembered(house: House) -> None:
+    with pytest.raises(Problems, match="shares total 90"):
+        previewed(house, CARD.replace("active_days = 100 }", "active_days = 90 }"))
+    with pytest.raises(Problems, match="there is no play 'usage-dropp'"):
+        previewed(house, CARD.replace("usage-drop", "usage-dropp"))
+    assert house.store.value("select count(*) as n from previews") == 0
