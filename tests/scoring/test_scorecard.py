@@ -6,13 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from worker.facts import KINDS
 from worker.lib.assets import folder
 from worker.lib.problems import Problem, Problems
-from worker.scoring import phrases
 from worker.scoring.card import Card, Hold
-from worker.scoring.phrases import PhraseError
-from worker.scoring.reads import Read, Selection
 from worker.scoring.scorecard import load
 
 STARTER = (folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
@@ -72,54 +68,6 @@ def test_an_edge_belongs_to_the_band_above_it(starter: Card, score: str, band: s
 def test_the_version_is_of_what_is_said_not_of_how_it_is_laid_out(starter: Card) -> None:
     assert load("# a remark\n" + STARTER.replace(" = ", "=")).version == starter.version
     assert load(starter_with("12 -> 100", "14 -> 100")).version != starter.version
-
-
-def test_every_kind_of_the_vocabulary_can_be_spoken() -> None:
-    for kind in KINDS.values():
-        for word in (kind.singular, kind.plural):
-            text = {"open": f"number of {word} now", "reading": f"latest {word}"}.get(
-                kind.shape, f"number of {word} in the last 30 days"
-            )
-            found = phrases.read(text)
-            assert isinstance(found, Read)
-            assert found.kinds == {kind.name}
-
-
-def test_words_may_be_capital_and_labels_keep_theirs() -> None:
-    found = phrases.read('Number of Logins labelled "Admin" in the last 2 weeks')
-
-    assert isinstance(found, Read)
-    assert found.selections == (Selection("login", ("Admin",)),)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "message", "cure"),
-    [
-        ("days with usage in the last 30 dais", "“dais” is not understood after “days with usage in the last 30”", "days, weeks, months or years"),
-        ("number of unpayed invoices now", "“unpayed invoices now” is not understood after “number of”", "did you mean 'unpaid invoices'?"),
-        ("number of unpaid invoices", "the sentence breaks off after “number of unpaid invoices”", "write “number of unpaid invoices now”"),
-        ("latest nps", "“nps” is not understood after “latest”", "write “latest nps answer”"),
-        ("sum of usage ever", "“sum of usage ever” is not understood", "write “total usage ever”"),
-        ("days with usage in the past 30 days", "“past 30 days” is not understood after “days with usage in the”", "write “days with usage in the last 30 days”"),
-        ("number of logins now", "“login” happens", "number of logins in the last 30 days"),
-        ("days with open tickets in the last 3 days", "“open ticket” opens and closes", "number of open tickets now"),
-        ("total nps answers ever", "“nps answer” is an answer", "latest nps answer"),
-        ("payments per week in the last 2 weeks", "could mean how many or how much", "total payments per week"),
-        ("usage per week ever", "over how long", "in the last 8 weeks"),
-        ("median usage per week in the last 10 days", "whole number of weeks", "week"),
-        ("usage per week from 4 to 12 weeks ago", "runs backwards", "from 12 to 4 weeks ago"),
-        ("days with usage in the last 0 days", "no span of time", "1 day"),
-        ("", "the sentence breaks off", "“latest …”"),
-    ],
-)  # fmt: skip
-def test_an_odd_sentence_is_answered_with_what_was_understood_and_what_could_come(
-    sentence: str, message: str, cure: str
-) -> None:
-    with pytest.raises(PhraseError) as caught:
-        phrases.read(sentence)
-
-    assert message in caught.value.message
-    assert cure in caught.value.cure
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """From a measure's value to points: steps, a sliding scale, or so many points for each one.
 
 All three are values, read from the card by `phrases`; `awarded` is what scoring asks of them. The rest is for the
-loader and `lint`: what a table can give, where it is silent, and where two of its steps speak about the same value.
+loader and `lint`: what a table can give, where it is silent, and which of its steps never speak.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from typing import Final, Literal
 from worker.lib.rounding import CONTEXT, plain
 
 FULL: Final = Decimal(100)
-
-LEAVE_OUT: Final = None
-"""What stands right of `->` where the measure is to have no opinion."""
 
 _NO_END: Final = Decimal("Infinity")
 
@@ -117,18 +114,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
-    """Two steps that speak about the same values; the earlier is heard, and the later was meant as well."""
-
-    earlier: Step
-    later: Step
-    values: str
-    """In words: `from 5 to 10`; for an edge that belongs to both only that number."""
-    edge_only: bool
-    """They only share an edge: `up to 5`, then `5 and up`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Steps:
     """A table that is read from the top; the first step that takes the value speaks."""
 
@@ -179,28 +164,6 @@ class Steps:
         found = [str(step) for step in _runs(edges, silent)]
         if self.labels() and not any(step.edge == "otherwise" for step in self.steps):
             found.append("any other text")
-        return tuple(found)
-
-    def silent_about(self) -> Decimal | None:
-        """A number that no step takes, None where there is none."""
-        values = _around(self._edges()) if self._edges() else iter(())
-        return next((value for value in values if not any(step.takes(value) for step in self.steps)), None)
-
-    def overlaps(self) -> tuple[Overlap, ...]:
-        """The steps whose own edge lies in what an earlier step has taken already.
-
-        That later steps reach further in the same direction is how a table is read (`below 5`, then `below 9`), and is
-        no overlap.
-        """
-        found = []
-        edges = self._edges()
-        for place, later in enumerate(self.steps):
-            for earlier in self.steps[:place]:
-                if not any(earlier.takes(number.value) and later.takes(number.value) for number in later.ends()):
-                    continue
-                both = [earlier.takes(value) and later.takes(value) for value in _around(edges)]
-                values = _runs(edges, both)[0]
-                found.append(Overlap(earlier, later, str(values), values.edge == "exactly"))
         return tuple(found)
 
     def never_reached(self) -> Iterable[Step]:
@@ -271,7 +234,8 @@ class Each:
 
     def awarded(self, value: Decimal | str) -> Decimal | None:
         """The points for a value, not yet rounded; None for a text."""
-        return None if isinstance(value, str) else CONTEXT.multiply(self.points, value)
+        # Nothing taken away is 0, and not the -0 of arithmetic.
+        return None if isinstance(value, str) else CONTEXT.add(CONTEXT.multiply(self.points, value), Decimal(0))
 
     def numbers(self) -> Iterator[Number]:
         """It has no edges."""
