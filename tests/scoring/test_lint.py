@@ -100,6 +100,13 @@ def test_shares_that_do_not_total_are_found_together_with_all_other_mistakes() -
     assert "measures.last_nps.read" in [one.key for one in found]
 
 
+def test_what_the_loader_refuses_hides_nothing_else_where_the_card_is_whole() -> None:
+    assert told(("unpaid = 60", "unpaid = 70"), ("unpaid >= 1", "unpaid >= 0")) == [
+        "error mistake dimensions.rest.measures", "warning always-holds rules.unpaid.when",
+        "error unreachable bands.green",
+    ]  # fmt: skip
+
+
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 

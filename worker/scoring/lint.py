@@ -22,7 +22,7 @@ from worker.scoring import reach
 from worker.scoring.card import HEALTH, Card, Measure, Rule
 from worker.scoring.points import Steps, Table
 from worker.scoring.reads import Read, Selection, Stretch, Window
-from worker.scoring.scorecard import load
+from worker.scoring.scorecard import partly
 
 Severity = Literal["error", "warning"]
 Place = tuple[str | int, ...]
@@ -35,6 +35,8 @@ LEAST_POINTS: Final = Decimal(1)
 
 LEAST_CASES: Final = 10
 """So many customers on either side, or no word about a measure's direction."""
+
+_UNREADABLE: Final = "everything else: the card cannot be read before these are mended"
 
 CHANCE: Final = 0.01
 """A direction disagrees with the past only where chance alone would do so less often than this."""
@@ -124,13 +126,28 @@ def lint(text: str, file: str, grounds: Grounds | None = None) -> Report:
     """Look at a card's text; `file` is its name for people. Raises nothing: a card that cannot be read is a finding."""
     grounds = grounds or Grounds()
     try:
-        card = load(text, file)
+        card, problems = partly(text, file)
     except Problems as found:
-        why = "everything else: the card cannot be read before these are mended"
-        return Report(file, mistakes(found.problems), (why,))
-    case = _Case(card, grounds, parse(text, file), file)
-    found_all = {finding for check in _CHECKS for finding in check(case)}
-    return Report(file, tuple(sorted(found_all)), tuple(_not_checked(grounds)))
+        return Report(file, mistakes(found.problems), (_UNREADABLE,))
+    document = parse(text, file)
+    if problems and not _is_whole(card, document):
+        return Report(file, mistakes(problems), (_UNREADABLE,))
+    case = _Case(card, grounds, document, file)
+    findings = {*mistakes(problems), *(finding for check in _CHECKS for finding in check(case))}
+    return Report(file, tuple(sorted(findings)), tuple(_not_checked(grounds)))
+
+
+def _is_whole(card: Card, document: Document) -> bool:
+    """Whether all that the file names was read, though something about it is wrong: shares, or a gap between steps."""
+    parts = {"measures": card.measures, "dimensions": card.dimensions, "rules": card.rules, "signals": card.signals}
+    named = all(set(document.data.get(key, {})) <= set(read) for key, read in parts.items())
+    mixes = (card.score, *card.scores.values(), *card.dimensions.values())
+    counted = {name for mix in mixes for name in mix.parts()} | set(card.bonus)
+    return (
+        named
+        and counted <= set(card.measures)
+        and {name for mix in mixes for name in mix.inner()} <= set(card.dimensions)
+    )
 
 
 def mistakes(problems: Iterable[Problem]) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
+from worker.lib.problems import Problem, Problems
 from worker.lib.rounding import plain
 from worker.lib.shape import spell
 from worker.scoring.card import GREY, Band, Card, Measure, Mix, Rule, Signal
@@ -45,6 +46,14 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
 
 def load(text: str, file: str = "scorecard.toml") -> Card:
     """Read a card. Raises lib.problems.Problems with every mistake: file, line, key, value, cure."""
+    card, mistakes = partly(text, file)
+    if mistakes:
+        raise Problems(mistakes)
+    return card
+
+
+def partly(text: str, file: str) -> tuple[Card, tuple[Problem, ...]]:
+    """As much of a card as can be read beside its mistakes, for lint. Raises Problems for what is no TOML."""
     page = Page(text, file)
     data = page.data
     page.only(data, (), KEYS[""])
@@ -86,8 +95,7 @@ def load(text: str, file: str = "scorecard.toml") -> Card:
     _idle(page, card, drafts, asking)
     if page.is_sound:
         _limits(page, card, extent)
-    page.end()
-    return card
+    return card, page.problems
 
 
 def _formulas(drafts: Mapping[str, Draft], asking: Asking) -> None:

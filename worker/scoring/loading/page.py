@@ -50,6 +50,11 @@ class Page:
             raise Problems(self._problems)
 
     @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The mistakes found so far, in the order of their places."""
+        return tuple(sorted(set(self._problems)))
+
+    @property
     def is_sound(self) -> bool:
         """No mistake was found so far."""
         return not self._problems
