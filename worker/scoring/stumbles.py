@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final
 
 from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -100,14 +100,16 @@ def not_understood(
 
 
 def in_our_words(start: str, text: str, is_understood: Callable[[str], bool]) -> str:
-    """The sentence as we would write it, "" where no rewriting makes it understood."""
+    """The sentence as we would write it, "" where no rewriting makes it understood.
+
+    Its texts are in the quotes that the sentence itself is not in, so that it can be put in the place of the old one.
+    """
     said = normal(text)
     known = rewrites(start)
-    for sentence in (rewrite(said) for rewrite in known):
-        if sentence != said and is_understood(sentence):
-            return sentence
     together = accumulate(known, lambda sentence, rewrite: rewrite(sentence), initial=said)
-    return next((sentence for sentence in together if sentence != said and is_understood(sentence)), "")
+    tried = chain((rewrite(said) for rewrite in known), together)
+    ours = next((sentence for sentence in tried if sentence != said and is_understood(sentence)), "")
+    return ours if '"' in text or "'" in ours else ours.replace('"', "'")
 
 
 _ADVICE: Final = {
