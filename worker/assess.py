@@ -147,7 +147,7 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
         for row in rows
         if everyone or row["id"] in over or _is_due(row, terms, versions, now)
     }  # fmt: skip
-    portfolio = _portfolio(terms, rows, now)
+    portfolio = _portfolio(store, terms, rows, now)
     said = _Said(
         held,
         opinions.latest_pulses(store, list(due), now, terms.pulse_valid_for),
@@ -177,11 +177,12 @@ def _is_due(row: Row, terms: Terms, versions: Collection[str], now: int) -> bool
     return local_day(row["assessed_at"], zone) < local_day(now, zone)
 
 
-def _portfolio(terms: Terms, rows: Sequence[Row], now: int) -> list[measures.Moment]:
-    """Everybody whom a card holds a customer against; nobody where no card does."""
+def _portfolio(store: Store, terms: Terms, rows: Sequence[Row], now: int) -> list[measures.Moment]:
+    """Everybody whom a card holds a customer against: all who are scored; nobody where no card does."""
     if not any(population.needs_everyone(card) for card in terms.deck.cards.values()):
         return []
-    return [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or terms.time_zone)) for row in rows]
+    moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or terms.time_zone)) for row in rows]
+    return [one for _, hand in dealt(store, terms.deck, moments, terms.sources) for one in hand]
 
 
 def _hands(

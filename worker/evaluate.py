@@ -330,7 +330,7 @@ def _needs_moment(read: Read, measure: Measure, case: _Case) -> bool:
 
 def _measure(store: Store, everyone: Sequence[_Case]) -> None:
     """Fill in the readings: what is given, and for the rest what facts, attributes and the others say."""
-    moments = [case.moment for case in everyone]
+    moments = [case.moment for case in everyone if case.card is not None]
     for card in {id(case.card): case.card for case in everyone}.values():
         if card is None:
             continue

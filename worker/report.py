@@ -13,7 +13,7 @@ from worker.lib.problems import Problem, Problems
 from worker.lib.store import Row, Store, sql
 from worker.plays.records import departed
 from worker.river import Turn
-from worker.scoring import counterfactual, ledger, measures, overrides, population, records
+from worker.scoring import counterfactual, ledger, overrides, population, records
 from worker.scoring import explain as words
 from worker.scoring.card import Card
 from worker.scoring.dealing import dealt
@@ -57,11 +57,13 @@ def scores(workspace: Workspace, as_of: str = "") -> dict[str, Any]:
     now = _moment(as_of, "--as-of", workspace) if as_of else seconds(workspace.clock)
     gone = departed(store, now)
     rows = store.rows(sql("house", "customers_by"), {"now": now})
-    moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or workspace.time_zone)) for row in rows]
+    moments = records.everyone_at(store, now, workspace.time_zone)
     sources = workspace.sources(seconds(workspace.clock), now)
     judged: dict[str, tuple[Card, Assessment]] = {}
-    for card, hand in dealt(store, workspace.deck, moments, sources):
-        for customer_id, readings in population.read(store, card, hand, sources, everyone=moments).items():
+    hands = list(dealt(store, workspace.deck, moments, sources))
+    scored = [one for _, hand in hands for one in hand]
+    for card, hand in hands:
+        for customer_id, readings in population.read(store, card, hand, sources, everyone=scored).items():
             judged[customer_id] = card, assess(card, readings)
     said = records.overrides_at(store, now)
     customers: list[Row] = []

@@ -13,7 +13,7 @@ from worker.lib.ids import new_id
 from worker.lib.problems import Problems
 from worker.lib.rounding import plain
 from worker.lib.store import Row, Store, sql
-from worker.scoring import measures, scorecard
+from worker.scoring import scorecard
 from worker.scoring.bands import Standing
 from worker.scoring.card import Card
 from worker.scoring.ledger import Ledger, Side, ledger
@@ -168,11 +168,18 @@ def moved(
     between: dict[str, Reading] = new.readings
     if old_card is not None and old_card is not card:
         today = Moment(old.customer_id, at, after.day)
-        found = measures.read(store, old_card, [today], sources).get(old.customer_id, {})
+        others = everyone_at(store, at, time_zone) if population.needs_everyone(old_card) else ()
+        found = population.read(store, old_card, [today], sources, everyone=others).get(old.customer_id, {})
         whole = found.keys() >= old_card.measures.keys() and old.assessment.measures.keys() >= old_card.measures.keys()
         frozen = assess(old_card, found, last_good=old.assessment.readings).readings if whole else {}
         between = {name: new.readings[name] if _alike(old_card, card, name) else one for name, one in frozen.items()}
     return ledger(before, after, between, time_zone=zone)
+
+
+def everyone_at(store: Store, at: int, time_zone: str) -> list[Moment]:
+    """A moment for every customer there was; `time_zone` is for those who have none."""
+    rows = store.rows(sql("house", "customers_by"), {"now": at})
+    return [Moment(row["id"], at, local_day(at, row["time_zone"] or time_zone)) for row in rows]
 
 
 def _alike(card: Card, other: Card, name: str) -> bool:
