@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -256,6 +257,18 @@ def test_it_tells_who_would_stand_elsewhere_and_why(house: House) -> None:
     )
     assert one.why == ("active on 10 of the last 10 days; costs 50, under the present card 0",)
     assert one.plays == ("usage-drop",)
+    assert [(part.measure, part.points) for part in one.ledger] == [("active_days", "-50")]
+
+
+def test_the_ledger_sums_to_the_last_decimal_whatever_rules_and_limits_do(house: House) -> None:
+    text = STRICTER.replace("0 -> 0, 20 -> 100", "0 -> 0, 23 -> 100", 1).replace(
+        "[bands]", '[rules.cap]\nwhen = "active_days >= 1"\nat_most = 12.5\nbecause = "is capped"\n[bands]'
+    )
+    (one,) = previewed(house, text).turned
+
+    assert one.after == "red"
+    assert one.why[0] == "rule: is capped"
+    assert sum(Decimal(part.points) for part in one.ledger) == Decimal("12.5") - 100
 
 
 def test_it_tells_the_days_of_warning_before_a_departure(house: House) -> None:

@@ -154,7 +154,7 @@ class _Previewing:
             business=self._workspace.config.workspace.name, file=self._file,
             since=day_text(today - self._days + 1), until=day_text(today), days=self._days, customers=count,
             before=self._old.side(count), after=self._new.side(count), turned=tuple(self._turned),
-            farewells=tuple(self._farewells),
+            farewells=tuple(sorted(self._farewells, key=lambda one: (one.on, one.name, one.customer_id))),
             writes=Writes(self._contacts, self._tags, self._fields, self._calls()),
             watched=tuple(shift.told(name) for (_, name), (_, shift) in self._watched.items()),
             remarks=tuple(self._remarks()),
@@ -201,6 +201,7 @@ class _Previewing:
             customer.id, customer.past.name, before.band, after.band,
             shown_score(before.assessment), shown_score(after.assessment),
             tuple(tally.differences(before.card, before.assessment, after.card, after.assessment)),
+            tally.ledger(before.assessment, after.assessment),
             tuple(name for name, play in sorted(self._workspace.plays.items()) if rules.fires(play, happening)),
         )  # fmt: skip
 

@@ -34,6 +34,16 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the difference between two scores of the same facts."""
+
+    measure: str
+    """"" for rules, limits, a bonus and rounding together."""
+    points: str
+    """What it adds to the score, to the last decimal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Turned:
     """A customer who would stand in another band."""
 
@@ -46,6 +56,8 @@ class Turned:
     score_after: str
     why: tuple[str, ...]
     """What each card makes of the same facts, the largest difference first."""
+    ledger: tuple[Part, ...]
+    """The difference of the scores, split exactly, the largest part first; none where a score is unknown."""
     plays: tuple[str, ...]
     """What the turn would set off."""
 
@@ -135,6 +147,25 @@ def per_100(count: int, of: int) -> str:
     return plain(half_up(Decimal(count * 100) / of, 1)) if of else "0"
 
 
+def ledger(was: Assessment, now: Assessment) -> tuple[Part, ...]:
+    """What each measure costs less, or more, under another card; what is left is not any one measure's."""
+    if was.score is None or now.score is None:
+        return ()
+    moved = {name: -difference for name, difference in _costs(was, now).items()}
+    rest = now.score - was.score - sum(moved.values(), Decimal(0))
+    parts = [("", rest), *moved.items()]
+    return tuple(
+        Part(name, plain(points)) for name, points in sorted(parts, key=lambda one: (-abs(one[1]), one[0])) if points
+    )
+
+
+def _costs(was: Assessment, now: Assessment) -> dict[str, Decimal]:
+    """By how much each measure costs more."""
+    old = {one.measure: one.points_lost for one in was.drivers}
+    new = {one.measure: one.points_lost for one in now.drivers}
+    return {name: new.get(name, Decimal(0)) - old.get(name, Decimal(0)) for name in sorted(old.keys() | new.keys())}
+
+
 def differences(old: Card, was: Assessment, new: Card, now: Assessment) -> Iterator[str]:
     """Why two cards say different things of the same facts: rules first, then what each measure costs."""
     for name in now.rules:
@@ -146,8 +177,7 @@ def differences(old: Card, was: Assessment, new: Card, now: Assessment) -> Itera
     cost_old = {one.measure: one.points_lost for one in was.drivers}
     cost_new = {one.measure: one.points_lost for one in now.drivers}
     zero = Decimal(0)
-    moved = {name: cost_new.get(name, zero) - cost_old.get(name, zero) for name in cost_old.keys() | cost_new.keys()}
-    for name, difference in sorted(moved.items(), key=lambda one: (-abs(one[1]), one[0])):
+    for name, difference in sorted(_costs(was, now).items(), key=lambda one: (-abs(one[1]), one[0])):
         if abs(half_up(difference)) >= 1:
             card, found = (new, now) if name in now.measures else (old, was)
             words = explain.measure_in_words(card, name, found.measures[name].reading)
