@@ -13,7 +13,7 @@ from worker.lib.ids import new_id
 from worker.lib.problems import Problems
 from worker.lib.rounding import plain
 from worker.lib.store import Row, Store, sql
-from worker.scoring import scorecard
+from worker.scoring import population, scorecard
 from worker.scoring.bands import Standing
 from worker.scoring.card import Card
 from worker.scoring.ledger import Ledger, Side, ledger
