@@ -26,7 +26,8 @@ from worker.intake.pull import pull, store_raw
 from worker.integration import Incoming, Refused
 from worker.lib.clock import DAY, HOUR, VirtualClock
 from worker.lib.http import GiveUp, Http, Reconnect
-from worker.lib.store import Row, SqliteStore, Store
+from worker.lib.store import Row, SqliteStore, Store, sql
+from worker.plays.records import departed, has_left
 from worker.sandbox.servers.base import json_response
 from worker.sandbox.servers.stripe import PretendStripe
 
@@ -499,6 +500,36 @@ def test_the_same_month_by_webhook_by_pull_or_by_both_makes_equal_facts(
     assert counted["left", "failed payment"] == counted["left", "finished"] == 1
     assert counted["payment_failed", "card_declined"] == 2
     assert counted["plan_changed", "up"] == counted["plan_changed", "down"] == 1
+
+
+def test_who_pays_by_the_year_from_now_on_has_not_left_neither_before_the_pull_corrects_it_nor_after(
+    stripe: PretendStripe, http: Http, clock: VirtualClock, sqlite_store: Store
+) -> None:
+    ada, bob = (stripe.add_customer(name, f"{name}@example.com") for name in ("Ada", "Bob"))
+    monthly, ended = (stripe.subscribe(one, "Basic", 1900, "eur") for one in (ada, bob))
+    assert pull_all(sqlite_store, http) == []
+    take_in(sqlite_store, stripe.now)
+    clock.sleep(DAY)
+    stripe.subscribe(ada, "Basic", 19000, "eur", "year")
+    for one in (monthly, ended):
+        stripe.cancel(one)
+    hear(sqlite_store, list(stripe.records["events"].values()), stripe.now)
+    take_in(sqlite_store, stripe.now)
+
+    def gone() -> list[bool]:
+        names = "select c.id from customers c order by c.name"
+        ids = [row["id"] for row in sqlite_store.rows(names)]
+        here = [sqlite_store.row(sql("plays", "here"), {"customer_id": one, "now": stripe.now}) for one in ids]
+        assert [has_left(one) for one in here if one] == [one in departed(sqlite_store, stripe.now) for one in ids]
+        return [one in departed(sqlite_store, stripe.now) for one in ids]
+
+    assert {row[0] for row in known(sqlite_store)} >= {"left"}
+    assert gone() == [False, True]
+    clock.sleep(HOUR)
+    assert pull_all(sqlite_store, http) == []
+    take_in(sqlite_store, stripe.now)
+    assert (monthly, "plan_switched") in {(row[4].split(":")[0], row[0]) for row in known(sqlite_store)}
+    assert gone() == [False, True]
 
 
 def test_what_a_webhook_cannot_know_a_pull_corrects(

@@ -52,3 +52,18 @@ def test_a_suppressed_address_stays_so_and_is_not_kept_in_the_open(store: Store)
 
     assert [row["reason"] for row in store.rows("select reason from suppressions")] == ["unsubscribed"]
     assert "ann" not in str(store.rows("select * from suppressions")).lower()
+
+
+@pytest.mark.parametrize(("runs", "gone"), [(0, True), (1, False)])
+def test_who_came_and_went_in_one_second_is_here_while_a_subscription_runs(
+    store: Store, ann: tuple[str, str], runs: int, gone: bool
+) -> None:
+    customer, identity = ann
+    facts = [
+        Fact("subscription", START, "stripe", "sub_2:started"), Fact("left", START, "stripe", "sub_1:departure"),
+        Fact("subscription", START, "stripe", "sub_2:ended", (runs - 1) * MILLION),
+    ]  # fmt: skip
+    intake.add_facts(store, customer, identity, facts)
+
+    assert (customer in records.departed(store, START)) is gone
+    assert records.departed(store, START - 1) == set()

@@ -103,8 +103,9 @@ def over(store: Store, customer_id: str, play: Play, now: int) -> str:
 
 
 def has_left(here: Row) -> bool:
-    """Whether the last that was heard is a departure."""
-    return here["left_at"] is not None and here["left_at"] >= (here["here_at"] or 0)
+    """Whether the last that happened is a departure: the same as `departed`, of one customer."""
+    left_at, here_at = here["left_at"], here["here_at"] or 0
+    return left_at is not None and (left_at > here_at or (left_at == here_at and here["running"] <= 0))
 
 
 def departed(store: Store, now: int) -> set[str]:

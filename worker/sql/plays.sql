@@ -30,21 +30,23 @@ select max(at) as at from (
 select cast(coalesce(sum(value), 0) as bigint) as total from facts
 where customer_id = :customer_id and kind = :kind and at <= :now and (label = :label or :label = '')
 
--- name: departed
+-- name: departed: of one second the coming last, where a subscription runs: one may have replaced another
 select customer_id from (
     select customer_id,
         max(case when kind = 'left' then at end) as left_at,
-        max(case when kind = 'joined' or (kind = 'subscription' and value > 0) then at end) as here_at
+        max(case when kind = 'joined' or (kind = 'subscription' and value > 0) then at end) as here_at,
+        sum(case when kind = 'subscription' then value else 0 end) as running
     from facts
     where kind in ('left', 'joined', 'subscription') and at <= :now
     group by customer_id
 ) as comings
-where left_at is not null and left_at >= coalesce(here_at, 0)
+where left_at > coalesce(here_at, 0) or (left_at = here_at and running <= 0)
 
 -- name: here
 select c.merged_into, c.time_zone,
     max(case when f.kind = 'left' then f.at end) as left_at,
-    max(case when f.kind = 'joined' or (f.kind = 'subscription' and f.value > 0) then f.at end) as here_at
+    max(case when f.kind = 'joined' or (f.kind = 'subscription' and f.value > 0) then f.at end) as here_at,
+    cast(coalesce(sum(case when f.kind = 'subscription' then f.value end), 0) as bigint) as running
 from customers c
     left join facts f on f.customer_id = c.id and f.kind in ('left', 'joined', 'subscription') and f.at <= :now
 where c.id = :customer_id
