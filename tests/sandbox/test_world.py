@@ -44,9 +44,9 @@ def a_world(customers: int, seed: int) -> Life:
 
 
 def live(life: Life, days: int) -> Life:
-    for day in range(days):
-        life.clock.move_to(START + day * DAY + 20 * HOUR)
-        life.told += life.world.live_a_day(START + day * DAY)
+    for day in range(1, days + 1):
+        life.clock.move_to(START + day * DAY)
+        life.told += life.world.live_until(START + day * DAY)
     return life
 
 
@@ -99,16 +99,21 @@ def test_usage_is_told_once_a_day_for_each_customer_and_feature(twelve_weeks: Li
     assert set(seen.values()) == {1}
 
 
-def test_the_past_lies_before_the_start_and_a_day_within_its_day(twelve_weeks: Life) -> None:
+def test_the_past_lies_before_the_start_and_what_is_lived_after_what_was_lived_before(twelve_weeks: Life) -> None:
     past = [from_iso(event["at"]) for event in twelve_weeks.past]
     assert START - 90 * DAY <= min(past) < START - 85 * DAY
     assert max(past) < START
 
     life = a_world(30, 3)
-    life.clock.move_to(START + DAY + 12 * HOUR)
-    times = [from_iso(event["at"]) for event in life.world.live_a_day(START + DAY)]
-    assert min(times) >= START + DAY
-    assert max(times) == START + DAY + 12 * HOUR
+    begin, stripe = START, life.servers.stripe
+    for moment in (START + DAY + 10 * HOUR, START + 2 * DAY + 10 * HOUR, START + 20 * DAY):
+        heard = len(stripe.records["events"])
+        life.clock.move_to(moment)
+        times = [from_iso(event["at"]) for event in life.world.live_until(moment)]
+        assert begin <= min(times) <= max(times) < moment
+        created = [event["created"] for event in list(stripe.records["events"].values())[heard:]]
+        assert all(begin <= at < moment for at in created)
+        begin = moment
 
 
 def test_people_work_on_weekdays(twelve_weeks: Life) -> None:

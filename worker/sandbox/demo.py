@@ -203,8 +203,8 @@ class Demo:
     # -- living -------------------------------------------------------------------------------------------------------
 
     def _live(self, workspace: Workspace, session: requests.Session, *, quiet: bool) -> None:
-        clock, days = self._clock, self._weeks * 7
-        clock.move_to(START + MORNING)
+        days = self._weeks * 7
+        self._live_until(session, START + MORNING)
         first = turn(workspace, kind="first pass")
         _say(quiet, f"The first pass scored {first.assessed.customers} customers and told nobody: it is silent.")
         canary = check.check(workspace, self._canary(workspace))
@@ -216,7 +216,8 @@ class Demo:
             range(days), label=f"{self._weeks} weeks", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for day in bar:
-                self._live_a_day(workspace, session, START + day * DAY)
+                self._live_until(session, START + (day + 1) * DAY + MORNING)
+                turn(workspace, kind="demo")
         self._settle(workspace)
 
     def _canary(self, workspace: Workspace) -> str:
@@ -226,14 +227,13 @@ class Demo:
         assert row is not None
         return str(row["contact_id"])
 
-    def _live_a_day(self, workspace: Workspace, session: requests.Session, day_start: int) -> None:
-        self._clock.move_to(day_start + DAY)
-        events = self._world.live_a_day(day_start)
+    def _live_until(self, session: requests.Session, moment: int) -> None:
+        """Let the world go on, and tell of it by webhook and API."""
+        self._clock.move_to(moment)
+        events = self._world.live_until(moment)
         for vendor in self._vendors:
             vendor.deliver_hooks(duplicate=DUPLICATED, reorder=REORDERED)
         self._post(session, events)
-        self._clock.move_to(day_start + DAY + MORNING)
-        turn(workspace, kind="demo")
 
     def _post(self, session: requests.Session, events: list[dict[str, Any]]) -> None:
         for place in range(0, len(events), EVENTS_A_REQUEST):

@@ -82,7 +82,9 @@ class World:
         self.customers = draw(customers, self.start, self._dice)
         self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = itertools.count()
-        self._today: list[Event] = []
+        self._tomorrow = self.start - self.start % DAY
+        """The first day that is not begun."""
+        self._told: list[Event] = []
         self._past: list[Event] = []
         self._owners: list[str] = []
 
@@ -107,8 +109,9 @@ class World:
         begin = today - PAST_DAYS * DAY
         self._happen(begin)
         for day_start in range(begin, today, DAY):
-            self._live(day_start)
-            self._past += self._today
+            self._begin(day_start)
+            self._happen(day_start + DAY)
+        self._past, self._told = self._told, []
         # What the last hours before the start have left over happens now.
         self._happen(self.start)
 
@@ -116,24 +119,27 @@ class World:
         """The product events of the past, oldest day first."""
         yield from self._past
 
-    def live_a_day(self, day_start: int) -> list[Event]:
-        """Let the day that begins at `day_start` (epoch seconds) happen; gives its product events.
+    def live_until(self, moment: int) -> list[Event]:
+        """Let everything happen that happens before `moment` (epoch seconds); gives its product events, oldest first.
 
-        Nothing is dated after the clock's present: with the clock at the end of the day, things happen at their own
-        times; with the clock at its beginning, all at once.
+        Nothing is dated after the clock's present, nor before what was lived already: whoever pulls at `moment` has
+        heard all until then.
         """
-        self._live(day_start)
-        return self._today
+        while self._tomorrow < moment:
+            self._happen(self._tomorrow)
+            self._begin(self._tomorrow)
+        self._happen(moment)
+        told, self._told = self._told, []
+        return told
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def _live(self, day_start: int) -> None:
-        self._today = []
+    def _begin(self, day_start: int) -> None:
+        self._tomorrow = day_start + DAY
         for customer in self.customers:
             self._plan(customer, day_start)
         if (day_start - self.start) // DAY % LETTER_EVERY == 0:
             self._at(day_start + 9 * HOUR, self._send_letter)
-        self._happen(day_start + DAY)
 
     def _at(self, at: int, act: Callable[[int], None]) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), act))
@@ -241,13 +247,13 @@ class World:
     # -- in the product -----------------------------------------------------------------------------------------------
 
     def _tell(self, who: Customer, day_start: int, kind: str, label: str = "", value: int = 1) -> None:
-        at = min(self._some_time(day_start), seconds(self.clock))
-        event: Event = {"event_id": f"{kind}-{who.number}-{day_start // DAY}-{label}", "kind": kind, "at": iso(at)}
-        if who.shares_address:
-            event["customer"] = f"keap:{who.keap_id}"
-        else:
-            event["email"] = who.email
-        self._today.append(event | {"value": value, "label": label})
+        event: Event = {"event_id": f"{kind}-{who.number}-{day_start // DAY}-{label}", "kind": kind}
+
+        def tell(at: int) -> None:
+            whose = {"customer": f"keap:{who.keap_id}"} if who.shares_address else {"email": who.email}
+            self._told.append({**event, "at": iso(at), **whose, "value": value, "label": label})
+
+        self._at(self._some_time(day_start), tell)
 
     def _use(self, who: Customer, day_start: int) -> None:
         busy = _WEEKDAY[(day_start // DAY + 3) % 7]  # 1970-01-01 was a Thursday
