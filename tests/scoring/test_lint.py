@@ -115,7 +115,7 @@ def test_two_steps_that_take_the_same_edge() -> None:
     found = planted(('points = ["0 -> 100", "1 -> 40", "otherwise -> 0"]', steps))
 
     assert [(one.fault, one.key) for one in found] == [("two-sided", "measures.unpaid.points")]
-    assert found[0].message == "2 belongs to “up to 2” and to “2 and up”"
+    assert found[0].message == "2 belongs to both “up to 2” and “2 and up”; the first speaks"
 
 
 def test_two_steps_that_overlap() -> None:
@@ -124,6 +124,21 @@ def test_two_steps_that_overlap() -> None:
     assert told(('points = ["0 -> 100", "1 -> 40", "otherwise -> 0"]', steps)) == [
         "warning overlap measures.unpaid.points"
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "faults"),
+    [
+        ('["from 0 to 3 -> 100", "from 3 to 7 -> 50", "otherwise -> 0"]', ["two-sided"]),
+        ('["from 0 to below 3 -> 100", "from 3 to 7 -> 50", "otherwise -> 0"]', []),
+        ('["from 0 to 5 -> 100", "from 3 to 7 -> 50", "otherwise -> 0"]', ["overlap"]),
+        ('["3 -> 100", "from 0 to 7 -> 50", "otherwise -> 0"]', []),
+    ],
+)
+def test_stretches_with_two_edges(steps: str, faults: list[str]) -> None:
+    found = planted(('points = ["0 -> 100", "1 -> 40", "otherwise -> 0"]', f"points = {steps}"))
+
+    assert [one.fault for one in found] == faults
 
 
 def test_a_cascade_is_no_overlap() -> None:
@@ -155,6 +170,20 @@ def test_a_measure_that_moves_less_than_a_point() -> None:
 
 def test_a_measure_whose_possible_values_all_earn_the_same() -> None:
     assert "error idle measures.active_days" in told(("0 -> 0, 12 -> 100", "40 -> 0, 60 -> 100"))
+
+
+WITHOUT_END = (
+    ("sliding = \"0 -> 0, 12 -> 100\"", "each = 5\ncap = 100"),
+    ('read = "days with usage in the last 30 days"\nsliding = "0 -> 0, 12 -> 100"',
+     'read = "attribute plan"\npoints = ["gold -> 100", "silver or bronze -> 40", "otherwise -> 0"]'),
+    ("unpaid = 60, last_nps = 40", 'unpaid = "high", last_nps = "low"'),
+    ("share = 50\nmeasures = { unpaid = 60, last_nps = 40 }", 'share = 50\ncombine = "worst colour"\nmeasures = ["unpaid", "last_nps"]'),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WITHOUT_END)
+def test_tables_and_mixes_of_every_sort_are_sound(change: tuple[str, str]) -> None:
+    assert told(change) == []
 
 
 # -- bands and rules --------------------------------------------------------------------------------------------------

@@ -216,15 +216,16 @@ def _overlaps(case: _Case) -> Iterator[Finding]:
             shared = reach.shared(table, first, second)
             if shared is None:
                 continue
-            at, alone = shared
+            value, alone = shared
+            both = f"“{first}” and “{second}”"
             if alone:
                 yield case.find(
-                    "warning", "two-sided", (*place, index), f"{at} belongs to “{first}” and to “{second}”",
+                    "warning", "two-sided", (*place, index), f"{value} belongs to both {both}; the first speaks",
                     "let one of them begin above it, or end below it",
                 )  # fmt: skip
             else:
                 yield case.find(
-                    "warning", "overlap", (*place, index), f"“{first}” and “{second}” both take {at}; the first speaks",
+                    "warning", "overlap", (*place, index), f"{both} both take {value}; the first speaks",
                     "let one begin where the other ends",
                 )  # fmt: skip
 

@@ -30,7 +30,7 @@ from worker.scoring.expressions import (
     Spoken,
     leaves,
 )
-from worker.scoring.points import FULL, Number, Steps, Table
+from worker.scoring.points import FULL, Each, Number, Step, Steps, Table
 from worker.scoring.reads import Rank, Read, Window
 
 _ANSWERS: Final = {
@@ -132,8 +132,10 @@ def kinds(card: Card, measure: Measure, seen: frozenset[str] = frozenset()) -> f
 # -- points -----------------------------------------------------------------------------------------------------------
 
 
-def possible(table: Steps, step: object, within: Extent) -> bool:
+def possible(table: Steps, step: Step, within: Extent) -> bool:
     """Whether some value that can be is taken by this step before all others."""
+    if step.edge == "labels" or not any(table.numbers()):
+        return True
     for value in samples(table, within):
         first = next((one for one in table.steps if one.takes(value)), None)
         if first is step:
@@ -149,11 +151,14 @@ def samples(table: Table, within: Extent) -> list[Decimal]:
     return sorted({value for value in [*edges, *between, *ends] if within.holds(value)})
 
 
-def shared(table: Steps, one: object, other: object) -> tuple[str, bool] | None:
-    """A value that both steps take though neither lies inside the other, and whether it is the only one."""
+def shared(table: Steps, one: Step, other: Step) -> tuple[str, bool] | None:
+    """A value that both steps take though neither lies inside the other, and whether it is the only one.
+
+    That a later step reaches further in the same direction is how a table is read, and is nothing shared.
+    """
     mine, theirs, both = [], [], []
-    for value in _everywhere(table):
-        first, second = one.takes(value), other.takes(value)  # type: ignore[attr-defined]  # both are steps
+    for value in samples(table, Extent()):
+        first, second = one.takes(value), other.takes(value)
         if first and second:
             both.append(value)
         elif first:
@@ -166,17 +171,10 @@ def shared(table: Steps, one: object, other: object) -> tuple[str, bool] | None:
     return str(Number(both[0], percent)), len(both) == 1
 
 
-def _everywhere(table: Steps) -> list[Decimal]:
-    return samples(table, Extent())
-
-
 def points(card: Card, measure: Measure) -> tuple[Decimal, Decimal]:
-    """The fewest and the most points that it can give; (0, 0) without a table."""
+    """The fewest and the most points that it can give; (0, 0) without a table, Infinity where a table knows no end."""
     within = extent(card, measure)
-    tables = [table for table in (measure.points, *(one.points for one in measure.instead)) if table is not None]
-    found: list[Decimal] = []
-    for table in tables:
-        found += _given(table, within)
+    found = [points for table in measure.tables() for points in _given(table, within)]
     fallbacks = (measure.if_never, measure.if_no_normal, measure.if_expired, measure.if_not_applicable)
     found += [one for one in fallbacks if one is not None]
     if not found:
@@ -184,11 +182,13 @@ def points(card: Card, measure: Measure) -> tuple[Decimal, Decimal]:
     return _clamped(measure, min(found)), _clamped(measure, max(found))
 
 
-def _given(table: Table, within: Extent) -> Iterator[Decimal]:
-    for value in samples(table, within):
-        given = table.awarded(value)
-        if given is not None:
-            yield given
+def _given(table: Table, within: Extent) -> list[Decimal]:
+    """All points at the samples, in their order; of a table of labels, or without edges, all that it can give."""
+    if isinstance(table, Each):
+        return [table.lowest, table.highest] if table.points >= 0 else [table.highest, table.lowest]
+    if isinstance(table, Steps) and table.labels():
+        return table.given()
+    return [points for value in samples(table, within) if (points := table.awarded(value)) is not None]
 
 
 def _clamped(part: Measure | Mix, number: Decimal) -> Decimal:
@@ -201,7 +201,7 @@ def direction(card: Card, measure: Measure) -> int | None:
     """1 where more of it is never worse, -1 where more is never better, None where it is neither, or says nothing."""
     if measure.points is None:
         return None
-    given = list(_given(measure.points, extent(card, measure)))
+    given = _given(measure.points, extent(card, measure))
     rising = all(low <= high for low, high in pairwise(given))
     falling = all(low >= high for low, high in pairwise(given))
     if rising == falling:
@@ -265,36 +265,19 @@ def score(card: Card) -> tuple[Decimal, Decimal]:
 def _mix(card: Card, mix: Mix, seen: frozenset[str]) -> tuple[Decimal, Decimal]:
     found = []
     for measures, dimensions in _mixtures(mix):
-        parts = [(share, *points(card, card.measures[name])) for name, share in measures.items()]
+        parts = [(share, points(card, card.measures[name])) for name, share in measures.items()]
         parts += [
-            (share, *_mix(card, card.dimensions[name], seen | {name}))
-            for name, share in dimensions.items() if name in card.dimensions and name not in seen
+            (share, _mix(card, card.dimensions[name], seen | {name}))
+            for name, share in dimensions.items() if name not in seen
         ]  # fmt: skip
         if parts:
-            found.append(_combined(card, mix, parts))
+            low, high = (
+                mix.combined([(share, ends[side]) for share, ends in parts], card.colour_of) for side in (0, 1)
+            )
+            found.append((low, high))
     if not found:
         return card.lowest, card.highest
     return _clamped(mix, min(low for low, _ in found)), _clamped(mix, max(high for _, high in found))
-
-
-def _combined(card: Card, mix: Mix, parts: list[tuple[Decimal, Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
-    total = sum((share for share, _, _ in parts), Decimal(0))
-    lows, highs = [low for _, low, _ in parts], [high for _, _, high in parts]
-    match mix.combine:
-        case "weighted mean" if total:
-            return (
-                sum((share * low for share, low, _ in parts), Decimal(0)) / total,
-                sum((share * high for share, _, high in parts), Decimal(0)) / total,
-            )
-        case "sum":
-            return mix.base + sum(lows, Decimal(0)), mix.base + sum(highs, Decimal(0))
-        case "lowest":
-            return min(lows), min(highs)
-        case "highest":
-            return max(lows), max(highs)
-        case "worst colour":
-            return card.lowest, card.highest
-    return sum(lows, Decimal(0)) / len(parts), sum(highs, Decimal(0)) / len(parts)
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------
