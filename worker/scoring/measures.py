@@ -190,6 +190,18 @@ class Told:
             found[one.name] = given.get(one.name) or one.reading(moment, rows, age, found)
         return found
 
+    def renewed(self, moment: Moment, rows: Rows, kept: Readings) -> Readings:
+        """The same, where these readings are known already."""
+        age = self._age(moment, rows)
+        found = dict(kept)
+        for name, raw, of_raw in self._plain:
+            if name not in kept:
+                found[name] = of_raw(raw(rows, moment.today, age), None)
+        for one in self._others:
+            if one.name not in kept:
+                found[one.name] = one.reading(moment, rows, age, found)
+        return found
+
     def _age(self, moment: Moment, rows: Rows) -> int | None:
         """In whole days; None where nobody knows."""
         since = attribute_in(rows, self._asked.attributes.get(SINCE, -1))

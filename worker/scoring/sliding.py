@@ -60,7 +60,10 @@ class Sliding:
         attributes = sorted(frozenset().union(*(Wanted(card, sources, _SOME_DAY).attributes for card in cards)))
         places = {read: place for place, read in enumerate(self._reads, start=1)}
         at = {name: place for place, name in enumerate(attributes, start=len(self._reads) + 1)}
-        self._cards = [_Reader(card, sources, measures, places, at) for card, measures in zip(cards, known, strict=True)]
+        self._first, *self._others = (
+            _Reader(card, sources, steady, _alike(card, cards[0]) if number else frozenset(), places, at)
+            for number, (card, steady) in enumerate(zip(cards, known, strict=True))
+        )
         self._at = at
         self.kinds = frozenset().union(*(read.kinds for read in self._reads))
         """What rows they need …"""
@@ -82,12 +85,11 @@ class Sliding:
             for name, place in self._at.items():
                 rows[place] = _newest(history.attributes.get(name, ()), moment.at)
             key = today if self._has_calendar else None
-            last = tuple(
-                [
-                    card.readings(moment, key, rows, last[number] if last else None, moved, ages=ages)
-                    for number, card in enumerate(self._cards)
-                ]
-            )
+            told = [self._first.readings(moment, key, rows, last[0] if last else None, {}, moved, ages=ages)]
+            for number, card in enumerate(self._others, start=1):
+                before = last[number] if last else None
+                told.append(card.readings(moment, key, rows, before, told[0], moved, ages=ages))
+            last = tuple(told)
             yield last
 
 
@@ -99,34 +101,39 @@ class _Reader:
         card: Card,
         sources: Sources,
         known: Mapping[str, Measure],
+        alike: frozenset[str],
         places: Mapping[Read, int],
         at: Mapping[str, int],
     ) -> None:
         self._card, self._sources, self._places, self._at = card, sources, places, at
+        self._alike = alike
         self._steady = {
-            name: {places[read] for read in reads} for name, one in known.items() if (reads := _steady(one))
+            name: {places[read] for read in reads}
+            for name, one in known.items()
+            if name not in alike and (reads := _steady(one))
         }
-        """{measure that changes with its rows: the places of these}."""
-        self._kept: dict[str, Readings] = {}
+        """{measure that changes with its rows: the places of these}; without those that the first card reads alike."""
         self._told: dict[int | None, Told] = {}
 
     def readings(
         self, moment: Moment, day: int | None, rows: dict[int, list[dict[str, Any]]], last: Readings | None,
-        moved: set[int], *, ages: bool,
+        first: Readings, moved: set[int], *, ages: bool,
     ) -> Readings:  # fmt: skip
-        """Those of the moment; the very same object as the day before where nothing can have changed."""
-        self._kept.clear()
-        if last is not None:
-            kept = self._still(last, moved, moment.today, ages=ages)
-            if len(kept) == len(last):
-                return last
-            self._kept[moment.customer_id] = kept
+        """Those of the moment; the very same object as the day before where nothing can have changed.
+
+        `first` are the readings of the first card at that moment.
+        """
+        known = {} if last is None else self._still(last, moved, moment.today, ages=ages)
+        for name in self._alike:
+            known[name] = first[name]
+        if last is not None and len(known) == len(last) and all(last[name] is first[name] for name in self._alike):
+            return last
         if day not in self._told:
             asked = Asked(attributes=dict(self._at))
             for read, place in self._places.items():
                 asked.places[_on(read, moment.today)] = ((place, _COLUMNS[: _width(read)]),)
-            self._told[day] = Told(Wanted(self._card, self._sources, day), asked, self._kept)
-        return self._told[day].readings(moment, rows)
+            self._told[day] = Told(Wanted(self._card, self._sources, day), asked)
+        return self._told[day].renewed(moment, rows, known)
 
     def _still(self, last: Readings, moved: set[int], today: int, *, ages: bool) -> Readings:
         """The readings that are those of the day before; `ages` where a customer grows older by a day a day."""
@@ -142,6 +149,18 @@ class _Reader:
                 continue
             kept[name] = reading
         return kept
+
+
+def _alike(card: Card, first: Card) -> frozenset[str]:
+    """The measures that both cards read in the same way, whatever they are worth."""
+    return frozenset(
+        name
+        for name, one in card.measures.items()
+        if isinstance(one.read, Read)
+        and (other := first.measures.get(name)) is not None
+        and (one.read, one.against, one.not_in_first, one.answer_valid_for)
+        == (other.read, other.against, other.not_in_first, other.answer_valid_for)
+    )
 
 
 def _on(read: Read, today: int) -> Read:
