@@ -15,16 +15,18 @@ QUERIES = list(named_queries())
 
 NUMBERS = (
     "applied_at as_of at assessed_at attempts before begun_since created_at day days due_at first first_at gone highest history"
-    " idle_since known_at last_at last_value lowest may_mail most n not_before now number oldest pulled pulse pulse_at received_at"
+    " idle_since known_at last_at last_value lowest may_mail mended_at most n not_before now number oldest pulled pulse pulse_at received_at"
     " replaced seen_at sent_at since since_day sighted_at stranded today until updated_at urgent waiting_since"
 )
 """Binds that are whole numbers; all others are text."""
 
-NUMBERS_IN = {"intake.add_fact": "value", "intake.mend_fact": "value"}
+NUMBERS_IN = {"intake.add_fact": "value", "intake.mend_fact": "value", "intake.put_former": "value"}
 TEXTS_IN = {"dispatch.journal": "before", "receive.stored_between": "lowest highest"}
 """Where a name means the other thing."""
 
-GIVEN: dict[str, Values] = {"scoring.add_moment": {"pass": "new"}, "web.soil": {"id": "1"}}
+GIVEN: dict[str, Values] = {
+    "intake.put_former": {"fact_id": "new"}, "scoring.add_moment": {"pass": "new"}, "web.soil": {"id": "1"},
+}  # fmt: skip
 
 FRESH = frozenset({"id", "source_id", "key_hash", "id_hash", "name"})
 """Of an insert: what must not be there yet."""

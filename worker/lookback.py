@@ -3,7 +3,7 @@
 It only reads: pulls are the only calls that are made, and neither scores nor effects are kept.
 
 What cannot be had as it was known then, and is taken as we know it today: who is one customer (a merge counts from the
-beginning), the time zone in which their days begin, the words in which a vendor has mended a fact since, and the plays.
+beginning), the time zone in which their days begin, and the plays.
 """
 
 from __future__ import annotations

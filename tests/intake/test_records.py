@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import START
 from tests.intake.worlds import DAY, ROLLED, fact, laws, seen, take
-from worker.facts import Attribute, Fact, Identity
+from worker.facts import MILLION, Attribute, Fact, Identity
 from worker.intake import records
 from worker.intake.identity import Register
 from worker.intake.inbox import take_in
@@ -116,6 +116,45 @@ def test_a_fact_that_comes_again_is_known_since_the_first_time(store: Store) -> 
         )
 
     assert store.value("select known_at from facts") == 50
+
+
+@pytest.mark.parametrize(
+    ("learned", "expected"),
+    [
+        ((50, 90), [(50, 90)]),
+        ((50, 90, 120), [(50, 90), (90, 120)]),
+        ((50, 50), []),
+        ((50, 0), []),
+        ((0, 90), [(10, 90)]),
+        ((50, 90, 0), []),
+    ],
+    ids=["once", "twice", "in the same second", "by history", "what history said", "and then by history"],
+)
+def test_what_a_fact_said_is_kept_for_as_long_as_it_was_known(
+    store: Store, learned: tuple[int, ...], expected: list[tuple[int, int]]
+) -> None:
+    customer_id, identity_id = _fresh(store)
+    for n, at in enumerate(learned, start=1):
+        said = Fact("login", 10, "app", "f1", n * MILLION)
+        records.add_facts(store, customer_id, identity_id, [said], known_at=at, sighted_at=100 + n)
+
+    former = store.rows("select value, known_at, until from former_facts order by until")
+    assert [(row["known_at"], row["until"]) for row in former] == expected
+    assert [row["value"] for row in former] == [n * MILLION for n in range(1, len(former) + 1)]
+    last = store.row("select value, known_at, mended_at from facts") or {}
+    assert last["value"] == len(learned) * MILLION
+    assert max(last["known_at"], last["mended_at"]) == (learned[-1] or 10)
+
+
+def test_what_a_fact_said_of_tomorrow_was_never_known(store: Store) -> None:
+    customer_id, identity_id = _fresh(store)
+    for n, (at, learned) in enumerate(((500, 50), (60, 90))):
+        records.add_facts(
+            store, customer_id, identity_id, [Fact("login", at, "app", "f1")], known_at=learned, sighted_at=n
+        )
+
+    assert store.rows("select * from former_facts") == []
+    assert store.value("select known_at from facts") == 90
 
 
 def test_only_what_changes_something_asks_for_a_new_assessment(store: Store) -> None:

@@ -36,12 +36,15 @@ class News:
     """It came with the first backfill, and counts as known when it happened."""
     since: int = 0
     """How long before that the customer had been one, as was learned with it."""
+    same: int | None = None
+    """News of one customer with the same number are of one fact: the later mends what the earlier said."""
 
 
 def tell(store: Store, news: News, number: int) -> None:
     """Take it in, as from a delivery of its own."""
     label = {"left": "by choice", "payment": "USD"}.get(news.kind, "")
-    fact = Fact(news.kind, START + news.at, "app", f"f{number}", news.value * 1_000_000, label)
+    named = f"f{number}" if news.same is None else f"m{news.customer}:{news.same}"
+    fact = Fact(news.kind, START + news.at, "app", named, news.value * 1_000_000, label)
     known_at = START + news.known_at
     sighting = Sighting(
         known_at, (Identity("app", str(news.customer)),), name=f"Customer {news.customer}", facts=(fact,),
@@ -63,8 +66,11 @@ def drawn(seed: int, count: int) -> list[News]:
         value = dice.choice((1, -1)) if kind in {"unpaid_invoice", "open_ticket"} else dice.randrange(1, 11)
         since = dice.choice((0, 0, 0, 90 * DAY))
         found.append(
-            News(dice.randrange(8), kind, at, 60 * DAY if history else at + late, value, history=history, since=since)
-        )
+            News(
+                dice.randrange(8), kind, at, 60 * DAY if history else at + late, value, history=history, since=since,
+                same=dice.choice((None, None, dice.randrange(6))),
+            )
+        )  # fmt: skip
     return sorted(found, key=lambda one: one.known_at)
 
 

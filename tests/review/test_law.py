@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ def starter() -> Card:
 
 def delete_the_future(store: Store, moment: int) -> None:
     """Everything that happened or became known after the moment, and all that only tells of the present."""
+    take_back_mends(store, moment)
     for text in (
         "delete from facts where at > :moment or known_at > :moment",
         "delete from attributes where at > :moment",
@@ -39,6 +42,18 @@ def delete_the_future(store: Store, moment: int) -> None:
     store.run("delete from cursors")
     for row in store.rows("select id from customers"):
         roll_up_customer(store, row["id"])
+
+
+def take_back_mends(store: Store, moment: int) -> None:
+    """Let each fact that was mended after the moment say again what it said then."""
+    then = "from former_facts o join facts f on f.id = o.fact_id where o.known_at <= :moment and o.until > :moment"
+    for row in store.rows(f"select o.*, f.known_at as first_known_at {then}", {"moment": moment}):
+        row["mended_at"] = row["known_at"] if row["known_at"] > row["first_known_at"] else 0
+        store.run(
+            "update facts set kind = :kind, label = :label, at = :at, day = :day, value = :value, mended_at = :mended_at"
+            " where id = :fact_id", row,
+        )  # fmt: skip
+    store.run("delete from former_facts where until > :moment", {"moment": moment})
 
 
 def test_deleting_the_future_changes_no_byte_of_what_is_said_of_the_past(workspace: Workspace) -> None:
@@ -55,6 +70,7 @@ def test_deleting_the_future_changes_no_byte_of_what_is_said_of_the_past(workspa
         ' values (\'out_1\', \'app\', \'["usage"]\', \'low\', \'\', :from, :from, :until, \'\')', held_up,
     )  # fmt: skip
     whole = {day: verdicts(store, card, day, known_sources(workspace)) for day in QUESTIONED}
+    assert store.value("select count(*) from former_facts") > 30
 
     for day in QUESTIONED:
         delete_the_future(store, START + (day + 1) * DAY - 1)
@@ -87,7 +103,8 @@ def _news(draw: st.DrawFn) -> News:
     late = draw(st.sampled_from((0, 1, DAY, 30 * DAY, 100 * DAY)))
     since = draw(st.sampled_from((0, 10 * DAY, 100 * DAY)))
     kind = draw(st.sampled_from(("usage", "nps_answer", "unpaid_invoice", "joined", "left", "subscription")))
-    return News(draw(st.integers(0, 2)), kind, at, at + late, draw(st.integers(1, 10)), since=since)
+    same = draw(st.sampled_from((None, 0, 1)))
+    return News(draw(st.integers(0, 2)), kind, at, at + late, draw(st.integers(1, 10)), since=since, same=same)
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,6 +114,25 @@ def test_no_order_of_learning_lets_the_future_in(told: list[News]) -> None:
     store.migrate()
     _said_and_said_again(store, sorted(told, key=lambda one: one.known_at))
     store.close()
+
+
+def test_what_a_fact_says_since_it_was_mended_is_not_known_before(store: Store) -> None:
+    card = starter()
+    for day in range(60):
+        tell(store, News(0, "usage", day * DAY, day * DAY), day)
+        tell(store, News(1, "usage", day * DAY, day * DAY), 100 + day)
+    tell(store, News(0, "left", 61 * DAY, 61 * DAY, same=1), 0)
+    tell(store, News(1, "unpaid_invoice", 50 * DAY, 50 * DAY, same=1), 0)
+    before = {day: verdicts(store, card, day, by_what_was_heard(store)) for day in (55, 63)}
+    tell(store, News(0, "plan_switched", 61 * DAY, 65 * DAY, same=1), 0)
+    tell(store, News(1, "unpaid_invoice", 50 * DAY, 65 * DAY, 0, same=1), 0)
+
+    assert {day: verdicts(store, card, day, by_what_was_heard(store)) for day in (55, 63)} == before
+    assert set(before[63]) == {"Customer 1"}
+    after = verdicts(store, card, 66, by_what_was_heard(store))
+    assert set(after) == {"Customer 0", "Customer 1"}
+    owes = [json.loads(said["Customer 1"])["measures"]["unpaid_invoices"]["value"] for said in (before[63], after)]
+    assert owes == ["1", "0"]
 
 
 def test_a_beginning_that_became_known_later_makes_nobody_older_then(store: Store) -> None:

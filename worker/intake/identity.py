@@ -225,6 +225,10 @@ class Register:
         moved = [{"id": f["id"], "day": day} for f in facts if (day := local_day(f["at"], zone)) != f["day"]]
         if moved:
             self.store.many(sql("intake", "redate"), moved)
+        for one in self.store.rows(sql("intake", "former_days"), {"customer_id": customer_id}):
+            if (day := local_day(one["at"], zone)) != one["day"]:
+                binds = {"fact_id": one["fact_id"], "mended_at": one["until"], "day": day}
+                self.store.run(sql("intake", "redate_former"), binds)
         records.roll_up_customer(self.store, customer_id)
         records.soil(self.store, customer_id, self.now)
 

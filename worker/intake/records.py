@@ -127,7 +127,8 @@ def add_facts(
 
     (source, source_id) is one fact. Where it stands already with other content, the word of the newer sighting
     (`sighted_at`) holds; of two from the same second, the greater, so that the order of arrival decides nothing.
-    `known_at` 0 means that each was known when it happened. Raises KeyError for a kind outside the vocabulary.
+    `known_at` 0 means that each was known when it happened. What a fact said before it was mended is kept beside it, so
+    that nothing is known before it was learned. Raises KeyError for a kind outside the vocabulary.
     """
     changed: Touched = {}
     counts = volumes or Volumes()
@@ -140,13 +141,15 @@ def add_facts(
             "day": day, "value": one.value, "sighted_at": sighted_at,
         }  # fmt: skip
         which = {"source": one.source, "source_id": one.source_id}
+        learned = one.known_at or known_at
         made = {"id": new_id("fct"), "known_at": one.known_at or max(known_at, one.at)}
         if not store.run(sql("intake", "add_fact"), {**made, **which, **said}):
             row = store.row(sql("intake", "fact"), which)
             content = (customer_id, one.kind, one.label, one.at, one.value)
             if row is None or not _replaces(row, content, sighted_at):
                 continue
-            store.run(sql("intake", "mend_fact"), {**said, "id": row["id"]})
+            since = _set_aside(store, row, one.at, learned) if content[1:] != _content(row)[1:] else _since(row)
+            store.run(sql("intake", "mend_fact"), {**said, **since, "id": row["id"]})
             if _content(row) == content:
                 continue
             counts.add(one.source, row["kind"], row["at"], -1)
@@ -173,6 +176,28 @@ def _replaces(row: Row, content: tuple[Any, ...], sighted_at: int) -> bool:
     if sighted_at != row["sighted_at"]:
         return bool(sighted_at > row["sighted_at"])
     return content[1:] > _content(row)[1:]
+
+
+def _since(row: Row) -> dict[str, int]:
+    return {"known_at": row["known_at"], "mended_at": row["mended_at"]}
+
+
+def _set_aside(store: Store, row: Row, at: int, learned: int) -> dict[str, int]:
+    """Keep what a fact says that is about to say something else, of `at`; gives since when that is known.
+
+    `learned` is when that came, 0 for history: then it has always been so.
+    """
+    known_since = max(row["known_at"], row["mended_at"])
+    if not learned:
+        store.run(sql("intake", "forget_former"), {"fact_id": row["id"]})
+        return {"known_at": at, "mended_at": 0}
+    if learned <= known_since:  # nobody had time to know the other, or it lay in the future
+        return {**_since(row), "known_at": min(row["known_at"], max(learned, at))}
+    words = {name: row[name] for name in ("kind", "label", "at", "day", "value")}
+    store.run(
+        sql("intake", "put_former"), {**words, "fact_id": row["id"], "known_at": known_since, "mended_at": learned}
+    )
+    return {**_since(row), "mended_at": learned}
 
 
 def roll_up(store: Store, keys: Iterable[tuple[str, str, str, int]]) -> None:

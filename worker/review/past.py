@@ -16,6 +16,8 @@ class Step:
     at: int
     known_at: int
     """Never before `at`."""
+    until: int | None = None
+    """When the word was mended that said so; None where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Past:
     steps: tuple[Step, ...]
     first_known: int
     """Since when anything at all was known of them."""
+    former: tuple[Step, ...] = ()
+    """What was thought for a while, in order of time."""
 
     def since(self, at: int) -> int | None:
         """Since when they had been a customer, by all that was known at that moment; None where they were none.
@@ -80,10 +84,17 @@ class Past:
         return [one for one in found if one.back_at != one.at]
 
     def _known(self, at: int) -> Iterator[Step]:
-        return (one for one in self.steps if one.known_at <= at)
+        known = (one for one in self.steps if one.known_at <= at)
+        thought = [one for one in self.former if one.known_at <= at and (one.until is None or at < one.until)]
+        return iter(sorted([*known, *thought], key=_in_order)) if thought else known
 
     def _gone(self, at: int) -> bool:
         gone = False
         for one in self._known(at):
             gone = one.kind == "left"
         return gone
+
+
+def _in_order(step: Step) -> tuple[int, bool, str]:
+    """By time; of one second the coming last."""
+    return step.at, step.kind != "left", step.label

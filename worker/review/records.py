@@ -24,11 +24,16 @@ def pasts(store: Store, now: int, time_zone: str) -> dict[str, Past]:
     steps: dict[str, list[Step]] = defaultdict(list)
     for row in store.rows(sql("review", "steps"), {"now": now}):
         steps[row["customer_id"]].append(Step(row["kind"], row["label"], row["at"], row["known_at"]))
+    former: dict[str, list[Step]] = defaultdict(list)
+    for row in store.rows(sql("review", "former_steps"), {"now": now}):
+        step = Step(row["kind"], row["label"], row["at"], row["known_at"], row["until"])
+        former[row["customer_id"]].append(step)
     first = {row["customer_id"]: row["at"] for row in store.rows(sql("review", "first_known"))}
     return {
         row["id"]: Past(
-            row["id"], row["name"], row["time_zone"] or time_zone, tuple(steps.get(row["id"], ())), first[row["id"]]
-        )
+            row["id"], row["name"], row["time_zone"] or time_zone, tuple(steps.get(row["id"], ())), first[row["id"]],
+            tuple(former.get(row["id"], ())),
+        )  # fmt: skip
         for row in store.rows(sql("review", "customers"))
         if row["id"] in first
     }

@@ -236,23 +236,30 @@ class _Asking:
         if self._door.is_rollup:
             return "rollup"
         whose = "identity_id" if self._door.people else "customer_id"
-        test = f"f.{whose} = w.customer_id and f.kind in ({self._list(sorted(kinds))}) and f.at <= w.at"
-        if self._door.known:
-            test += " and f.known_at <= w.at"
+        test = f"f.kind in ({self._list(sorted(kinds))}) and f.at <= w.at"
         oldest = _longest([window_of(read) for read in reads])
         if oldest is not None:
             test += f" and f.day >= w.today - {oldest}"
+        if self._door.known:
+            test += " and f.known_at <= w.at"
+        came = [f"worklist w join facts f on f.{whose} = w.customer_id and {test}"]
+        if self._door.known:
+            came[0] += " and f.mended_at <= w.at"
+            # What a fact said then that was mended since.
+            came.append(
+                f"worklist w join facts g on g.{whose} = w.customer_id and g.mended_at > 0 and g.mended_at > w.at"
+                f" join former_facts f on f.fact_id = g.id and f.until > w.at and {test}"
+            )
+        rows = " union all ".join(
+            f"select w.customer_id, f.kind, f.label, f.day, f.at, f.value from {one} where w.pass = :pass"  # noqa: S608
+            for one in came
+        )
         if single:
-            columns, end = (
-                "f.at as first_at, f.value as first_value, f.at as last_at, f.value as last_value",
-                "where w.pass = :pass",
-            )
+            columns, end = "at as first_at, value as first_value, at as last_at, value as last_value", ""
         else:
-            columns = (
-                "count(*) as n, cast(sum(f.value) as bigint) as total, min(f.value) as lowest, max(f.value) as highest"
-            )
-            end = "where w.pass = :pass group by w.customer_id, f.kind, f.label, f.day"
-        return f"(select w.customer_id, f.kind, f.label, f.day, {columns} from worklist w join facts f on {test} {end})"  # noqa: S608
+            columns = "count(*) as n, cast(sum(value) as bigint) as total, min(value) as lowest, max(value) as highest"
+            end = " group by customer_id, kind, label, day"
+        return f"(select customer_id, kind, label, day, {columns} from ({rows}) as came{end})"  # noqa: S608
 
     def _whose(self, kinds: Sequence[str]) -> str:
         alone = f"= :{self._bind(kinds[0])}" if len(kinds) == 1 else f"in ({self._list(kinds)})"

@@ -84,7 +84,7 @@ set email = coalesce(cast(:email as text), email), opt_in = :opt_in, may_mail = 
 where source = :source and contact_id = :contact_id
 
 -- name: fact
-select id, customer_id, identity_id, kind, label, at, day, value, sighted_at
+select id, customer_id, identity_id, kind, label, at, known_at, mended_at, day, value, sighted_at
 from facts where source = :source and source_id = :source_id
 
 -- name: add_fact
@@ -95,8 +95,15 @@ on conflict (source, source_id) do nothing
 -- name: mend_fact
 update facts
 set customer_id = :customer_id, identity_id = :identity_id, kind = :kind, label = :label, at = :at,
-    day = :day, value = :value, sighted_at = :sighted_at
+    known_at = :known_at, mended_at = :mended_at, day = :day, value = :value, sighted_at = :sighted_at
 where id = :id
+
+-- name: put_former
+insert into former_facts (fact_id, kind, label, at, known_at, until, day, value)
+values (:fact_id, :kind, :label, :at, :known_at, :mended_at, :day, :value)
+
+-- name: forget_former
+delete from former_facts where fact_id = :fact_id
 
 -- name: roll_up: of one day; two short looks for the ends, since a window function sorts even a single fact
 insert into rollup
@@ -238,6 +245,14 @@ select id, at, day from facts where customer_id = :customer_id
 
 -- name: redate
 update facts set day = :day where id = :id
+
+-- name: former_days
+select o.fact_id, o.until, o.at, o.day
+from former_facts o join facts f on f.id = o.fact_id
+where f.customer_id = :customer_id and f.mended_at > 0
+
+-- name: redate_former
+update former_facts set day = :day where fact_id = :fact_id and until = :mended_at
 
 -- name: zone_of
 select time_zone from customers where id = :customer_id
