@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from worker.config import FILE as CONFIG
 from worker.lib.clock import DAY
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import written
@@ -59,7 +60,7 @@ def read_files(path: Path) -> dict[str, str]:
     """Read a card's file, or the files of a folder of cards. Raises Problems for what cannot be read."""
     if not path.is_dir():
         return {path.name: written(path)}
-    found = {one.name: written(one) for one in sorted(path.glob("*.toml"))}
+    found = {one.name: written(one) for one in sorted(path.glob("*.toml")) if one.name != CONFIG}
     if not found:
         raise Problems([Problem(str(path), 0, "", "holds no scorecard", "name a file, or a folder with cards.toml")])
     return found

@@ -31,6 +31,16 @@ OPINIONS: Final = ("nps_answer", "pulse")
 """Kinds of fact in which people say themselves how it is."""
 
 
+def own(workspace: Workspace) -> tuple[cards.Files, str]:
+    """The workspace's own scorecard: its file, and what to tell where another version counts; without a file of its
+    own, what counts.
+    """
+    if not workspace.config.workspace.scorecard:
+        return workspace.files, ""
+    path = workspace.config.scorecard
+    return cards.read_files(path), cards.unlike(workspace.store, path)
+
+
 def lint_files(files: cards.Files, workspace: Workspace | None) -> list[Report]:
     """Look at a card, or at each card of a folder, with all that the workspace knows; without one, at the text alone."""
     reports = [

@@ -224,7 +224,7 @@ class _Hand:
 
 def histories(store: Store, sliding: Sliding, first: str, last: str) -> dict[str, History]:
     """What the card's measures can be made of, for everybody between two ids."""
-    between = {"from": first, "until": last}
+    between = {"first_id": first, "last_id": last}
     days: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for customer_id, rows in groupby(_rolled(store, sliding, between), key=lambda row: row["customer_id"]):
         for row in rows:
@@ -248,7 +248,7 @@ def _rolled(store: Store, sliding: Sliding, between: Mapping[str, str]) -> list[
     text = f"""
     select customer_id, kind, label, day, n, total, lowest, highest, first_at, first_value, last_at, last_value
     from rollup
-    where customer_id >= :from and customer_id <= :until and kind in ({kinds})
+    where customer_id >= :first_id and customer_id <= :last_id and kind in ({kinds})
     order by customer_id, kind, label, day"""  # noqa: S608
     return store.rows(text, {**between, **binds})
 

@@ -34,15 +34,20 @@ def lint(folder: Path, card: Path | None, as_json: bool) -> None:
     """
     from worker import cards, grounds
     from worker.config import FILE
+    from worker.lib.store import StoreError
     from worker.workspace import open_workspace
 
     workspace = open_workspace(folder, os.environ) if card is None or (folder / FILE).is_file() else None
     try:
         if workspace is not None and workspace.store.pending_migrations():
-            raise click.ClickException("changes of the tables wait; run: keepwell migrate")
-        files = cards.read_files(card or workspace.config.scorecard)  # type: ignore[union-attr]  # one of the two is there
+            raise StoreError("changes of the tables wait; run: keepwell migrate")
+        differs = ""
+        if workspace is not None and card is None:
+            files, differs = grounds.own(workspace)
+        else:
+            assert card is not None
+            files = cards.read_files(card)
         reports = grounds.lint_files(files, workspace)
-        differs = cards.unlike(workspace.store, workspace.config.scorecard) if workspace and card is None else ""
     finally:
         if workspace is not None:
             workspace.close()

@@ -49,10 +49,10 @@ where place = 1
 order by customer_id
 
 -- name: begun: since when those between two ids are customers
-select id, first_at from customers where id >= :from and id <= :until order by id
+select id, first_at from customers where id >= :first_id and id <= :last_id order by id
 
 -- name: attributes_between
 select a.customer_id, a.name, a.at, a.value, i.gone_at
 from attributes a join identities i on i.id = a.identity_id
-where a.customer_id >= :from and a.customer_id <= :until
+where a.customer_id >= :first_id and a.customer_id <= :last_id
 order by a.customer_id, a.name, a.at, a.value
