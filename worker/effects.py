@@ -55,6 +55,10 @@ class Mail:
     rests_on: Sequence[str] = ()
     """The kinds of fact that set it off or that it names; while the source of one is down, it waits."""
 
+    def __post_init__(self) -> None:
+        """JSON, in which effects wait, knows no tuples."""
+        object.__setattr__(self, "rests_on", tuple(self.rests_on))
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:

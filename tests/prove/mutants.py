@@ -232,8 +232,8 @@ MUTANTS = (
         "act in watch",
         5,
         "worker/assess.py",
-        'if terms.mode == "live" and not terms.silent:',
-        "if not terms.silent:",
+        'return terms.mode == "live" and not terms.silent',
+        "return not terms.silent",
         ("tests/test_river.py::test_in_watch_nothing_leaves_however_much_happens",),
     ),
     Mutant(

@@ -170,14 +170,25 @@ def test_grey_gives_the_reason_that_too_little_is_known() -> None:
     assert reason(STARTER, assess(STARTER, readings)) == "only 0% of what counts is known"
 
 
-def test_in_grey_a_rule_decides_nothing_and_is_told_after_what_is_known() -> None:
+def test_in_grey_a_rule_that_leaves_several_bands_is_told_after_what_is_known() -> None:
+    readings = {**dict.fromkeys(STARTER.measures, Reading("never")), "unpaid_invoices": ONE}
+
+    assert explain(STARTER, assess(STARTER, readings))[:3] == [
+        "grey, score 40",
+        "30% of what counts is known",
+        "an invoice is unpaid",
+    ]
+
+
+def test_a_rule_that_leaves_one_band_is_told_before_how_little_is_known() -> None:
     readings = {**dict.fromkeys(STARTER.measures, Reading("never")), "number of planned cancellations now": ONE}
     found = assess(STARTER, {**readings, "unpaid_invoices": ONE})
 
-    assert explain(STARTER, found)[:3] == [
-        "grey, score 40",
-        "30% of what counts is known",
+    assert explain(STARTER, found)[:4] == [
+        "red, score 40",
         "a subscription is set to end",
+        "an invoice is unpaid",
+        "30% of what counts is known",
     ]
 
 

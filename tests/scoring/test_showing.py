@@ -28,7 +28,6 @@ def test_the_starter_reads_in_one_screen() -> None:
         "    25  active days: days with usage in the last 30 days",
         "        0 -> 0, 12 -> 100",
     ]
-    assert "     –  former days (not in the score): days with usage from 12 to 4 weeks ago" in lines
     assert "  adoption, 50%: active days 50%, usage trend 50%" in lines
     assert "  at most yellow when unpaid_invoices >= 1: an invoice is unpaid" in lines
     assert lines[-13:-6] == [

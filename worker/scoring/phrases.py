@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -165,6 +165,7 @@ def _is_understood(start: str, text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)
 def _understood(start: str, text: str) -> Any:
     tree = parser().parse(lowered(text), start=start)
     try:
