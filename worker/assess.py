@@ -8,7 +8,7 @@ from functools import partial
 
 from worker.dispatch import outbox
 from worker.effects import Alert, Mail, Standing
-from worker.lib.clock import DAY, local_day
+from worker.lib.clock import DAY, end_of_day, local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
@@ -22,8 +22,11 @@ from worker.scoring.dealing import dealt
 from worker.scoring.rests import below, names_in
 from worker.scoring.score import Assessment, Override, assess
 
-BATCH = 200
-"""Customers a transaction."""
+BATCH = 500
+"""Customers that are read, judged and kept together: a transaction. Only so many are in memory."""
+
+JUDGED_BY = "judged_by"
+"""The switch that names the deck under which everybody was last looked at; under another all are due."""
 
 SEGMENT = "plan"
 """The attribute that plays divide customers by."""
@@ -85,6 +88,7 @@ class _Customer:
     time_zone: str
     assessed_at: int
     heard: str
+    dirty: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,38 +138,74 @@ def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: b
 
     Customers who have left are not assessed any more: their last score stands.
     """
-    gone = plays.departed(store, now)
-    held = records.open_overrides(store)
-    over = {customer_id for customer_id, override in held.items() if override.until <= now}
-    versions = {card.version for card in terms.deck.cards.values()}
-    rows = [row for row in store.rows(sql("assess", "due"), {"now": now}) if row["id"] not in gone]
-    due = {
-        row["id"]: _Customer(
-            row["id"], row["name"], row["owner"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0,
-            row["heard"] or "",
-        )
-        for row in rows
-        if everyone or row["id"] in over or _is_due(row, terms, versions, now)
-    }  # fmt: skip
-    portfolio = _portfolio(store, terms, rows, now)
     said = _Said(
-        held,
-        opinions.latest_pulses(store, list(due), now, terms.pulse_valid_for),
+        records.open_overrides(store),
+        opinions.latest_pulses(store, now, terms.pulse_valid_for),
         {one.customer_id: one for one in opinions.open_disagreements(store)},
     )
+    over = [{"customer_id": whose, "now": now} for whose, one in said.overrides.items() if one.until <= now]
+    store.many(sql("opinions", "soil"), over)  # their time is over, so the customer must be looked at
     done = Assessed()
-    unscored = set(due)
-    for card, moments, sources in _hands(store, terms, due, now):
-        at = {one.customer_id: one for one in moments}
-        for found in population.read_in_batches(store, card, moments, sources, everyone=portfolio, size=BATCH):
-            unscored -= found.keys()
-            customers = [due[customer_id] for customer_id in found]
-            decided = _decide(store, card, customers, at, found, said)
-            with store.atomic():
-                _commit(store, terms, decided, said, run_id, done)
-    with store.atomic():
-        _looked_at(store, sorted(unscored), now)
+    for due, portfolio in _due(store, terms, now, everyone=everyone):
+        unscored = set(due)
+        for card, moments, sources in _hands(store, terms, due, now):
+            at = {one.customer_id: one for one in moments}
+            for found in population.read_in_batches(store, card, moments, sources, everyone=portfolio, size=BATCH):
+                unscored -= found.keys()
+                customers = [due[customer_id] for customer_id in found]
+                decided = _decide(store, card, customers, at, found, said)
+                with store.atomic():
+                    _commit(store, terms, decided, said, run_id, done)
+        with store.atomic():
+            _looked_at(store, [due[customer_id] for customer_id in sorted(unscored)], now)
+    if plays.switch(store, JUDGED_BY) != terms.deck.version:
+        plays.set_switch(store, JUDGED_BY, terms.deck.version, now)
     return done
+
+
+def _due(
+    store: Store, terms: Terms, now: int, *, everyone: bool
+) -> Iterator[tuple[dict[str, _Customer], list[measures.Moment]]]:
+    """Whoever is due, so many at a time, and the portfolio that they are held against.
+
+    Where a card holds a customer against everybody, everybody is listed, and all who are due come at once.
+    """
+    gone = plays.departed(store, now)
+    versions = {card.version for card in terms.deck.cards.values()}
+    looks_at_all = any(map(population.needs_everyone, terms.deck.cards.values()))
+    lists_all = everyone or looks_at_all or plays.switch(store, JUDGED_BY) != terms.deck.version
+    binds = {"now": now, "turned": _turned(store, terms, now), "everyone": int(lists_all), "most": BATCH}
+    all_due: dict[str, _Customer] = {}
+    everybody: list[measures.Moment] = []
+    after = ""
+    while rows := store.rows(sql("assess", "due"), {**binds, "after": after}):
+        after = rows[-1]["id"]
+        here = [row for row in rows if row["id"] not in gone]
+        due = {
+            row["id"]: _Customer(
+                row["id"], row["name"], row["owner"], row["time_zone"] or terms.time_zone, row["assessed_at"] or 0,
+                row["heard"] or "", bool(row["dirty"]),
+            )
+            for row in here
+            if everyone or _is_due(row, terms, versions, now)
+        }  # fmt: skip
+        if looks_at_all:
+            all_due.update(due)
+            everybody += (
+                measures.Moment(row["id"], now, local_day(now, row["time_zone"] or terms.time_zone)) for row in here
+            )
+        elif due:
+            yield due, []
+    if all_due:
+        # Only who is scored is in the portfolio.
+        yield all_due, [one for _, hand in dealt(store, terms.deck, everybody, terms.sources) for one in hand]
+
+
+def _turned(store: Store, terms: Terms, now: int) -> int:
+    """Who was assessed after this is due only for what came in: the last of all midnights, or returns of a source."""
+    zones = {row["time_zone"] or terms.time_zone for row in store.rows(sql("assess", "zones"))}
+    midnights = [end_of_day(local_day(now, zone) - 1, zone) + 1 for zone in zones]
+    return max([*midnights, *(one.ended_at for one in terms.returned)], default=now)
 
 
 def _is_due(row: Row, terms: Terms, versions: Collection[str], now: int) -> bool:
@@ -175,14 +215,6 @@ def _is_due(row: Row, terms: Terms, versions: Collection[str], now: int) -> bool
         return True
     zone = row["time_zone"] or terms.time_zone
     return local_day(row["assessed_at"], zone) < local_day(now, zone)
-
-
-def _portfolio(store: Store, terms: Terms, rows: Sequence[Row], now: int) -> list[measures.Moment]:
-    """Everybody whom a card holds a customer against: all who are scored; nobody where no card does."""
-    if not any(population.needs_everyone(card) for card in terms.deck.cards.values()):
-        return []
-    moments = [measures.Moment(row["id"], now, local_day(now, row["time_zone"] or terms.time_zone)) for row in rows]
-    return [one for _, hand in dealt(store, terms.deck, moments, terms.sources) for one in hand]
 
 
 def _hands(
@@ -218,7 +250,9 @@ def _decide(
     decided = []
     for customer in customers:
         moment, last = moments[customer.id], scores.get(customer.id)
-        before = last.assessment if last else None
+        # To take the last assessment apart takes longer than to make one, and most customers do not need it.
+        is_down = any(one.state == "source_down" for one in readings[customer.id].values())
+        before = last.assessment if last and (is_down or last.tells_of_override) else None
         last_good = before.readings if before else None
         assessment = assess(card, readings[customer.id], last_good=last_good)
         override = said.overrides.get(customer.id)
@@ -262,7 +296,7 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
             _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
         _end_override(store, terms, one, done)
         _disagree(store, terms, one, said, done)
-        looked_at.append(customer_id)
+        looked_at.append(one.customer)
         done.customers += 1
         done.bands[one.standing.band] = done.bands.get(one.standing.band, 0) + 1
     if decided:
@@ -270,11 +304,11 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
     done.changes += len(changes)
 
 
-def _looked_at(store: Store, customers: Sequence[str], now: int) -> None:
-    """Note that these were looked at, whether or not anything moved."""
+def _looked_at(store: Store, customers: Sequence[_Customer], now: int) -> None:
+    """Note that these were looked at, whether or not anything moved. Who was soiled meanwhile is due again."""
     heard = new_id("fct")
-    store.many(sql("assess", "looked_at"), [{"customer_id": one, "now": now, "heard": heard} for one in customers])
-    store.many(sql("assess", "clean"), [{"customer_id": one} for one in customers])
+    store.many(sql("assess", "looked_at"), [{"customer_id": one.id, "now": now, "heard": heard} for one in customers])
+    store.many(sql("assess", "clean"), [{"customer_id": one.id} for one in customers if one.dirty])
 
 
 def _why(store: Store, terms: Terms, one: _Decided) -> str:

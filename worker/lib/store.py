@@ -85,14 +85,19 @@ class Store(ABC):
         """Run a statement and give the number of rows it touched. Outside `atomic` it commits by itself."""
         return self._run(self._dialect(text), binds or {})
 
-    def many(self, text: str, binds: Iterable[Binds]) -> None:
-        """Run one statement for each of many binds, in one transaction."""
+    def tuples(self, text: str, binds: Binds | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement and give all its rows as tuples, where there are too many to make dicts of."""
+        return self._tuples(self._dialect(text), binds or {})
+
+    def many(self, text: str, binds: Iterable[Binds]) -> int:
+        """Run one statement for each of many binds, in one transaction; gives the number of rows they touched."""
         listed = list(binds)
+        if not listed:
+            return 0
         if self.in_transaction:
-            self._many(self._dialect(text), listed)
-            return
+            return self._many(self._dialect(text), listed)
         with self.atomic():
-            self._many(self._dialect(text), listed)
+            return self._many(self._dialect(text), listed)
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -184,7 +189,9 @@ class Store(ABC):
     @abstractmethod
     def _run(self, text: str, binds: Binds) -> int: ...
     @abstractmethod
-    def _many(self, text: str, binds: Sequence[Binds]) -> None: ...
+    def _tuples(self, text: str, binds: Binds) -> list[tuple[Any, ...]]: ...
+    @abstractmethod
+    def _many(self, text: str, binds: Sequence[Binds]) -> int: ...
     @abstractmethod
     def _begin(self, depth: int) -> None: ...
     @abstractmethod
@@ -265,8 +272,13 @@ class SqliteStore(Store):
     def _run(self, text: str, binds: Binds) -> int:
         return self.database.conn.execute(text, dict(binds)).rowcount
 
-    def _many(self, text: str, binds: Sequence[Binds]) -> None:
-        self.database.conn.executemany(text, [dict(bind) for bind in binds])
+    def _tuples(self, text: str, binds: Binds) -> list[tuple[Any, ...]]:
+        cursor = self.database.conn.cursor()
+        cursor.row_factory = None
+        return cursor.execute(text, dict(binds)).fetchall()
+
+    def _many(self, text: str, binds: Sequence[Binds]) -> int:
+        return self.database.conn.executemany(text, binds).rowcount
 
     # A deferred begin fails at once when two writers meet; IMMEDIATE waits for the busy timeout.
     def _begin(self, depth: int) -> None:
@@ -352,9 +364,14 @@ class PostgresStore(Store):
         with self._told():
             return int(self._connection.execute(text, _storable(binds)).rowcount)
 
-    def _many(self, text: str, binds: Sequence[Binds]) -> None:
+    def _tuples(self, text: str, binds: Binds) -> list[tuple[Any, ...]]:
+        with self._told(), self._connection.cursor(row_factory=self._psycopg.rows.tuple_row) as cursor:
+            return cast("list[tuple[Any, ...]]", cursor.execute(text, _storable(binds)).fetchall())
+
+    def _many(self, text: str, binds: Sequence[Binds]) -> int:
         with self._told(), self._connection.cursor() as cursor:
             cursor.executemany(text, [_storable(bind) for bind in binds])
+            return int(cursor.rowcount)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

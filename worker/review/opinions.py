@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
 
 from worker.facts import MILLION
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 from worker.review.disagreement import Disagreement, Pulse
 
-_FEW: Final = 1000
-"""Up to so many customers are looked up one by one; for more, one statement reads all."""
 
-
-def latest_pulses(store: Store, ids: Collection[str], now: int, valid_for: int) -> dict[str, Pulse]:
+def latest_pulses(store: Store, now: int, valid_for: int) -> dict[str, Pulse]:
     """{customer: the newest pulse that is not older than `valid_for` seconds}; those without one are left out."""
-    binds = {"since": now - valid_for, "now": now}
-    if len(ids) > _FEW:
-        rows = store.rows(sql("opinions", "pulses"), binds)
-    else:
-        rows = [row for one in ids for row in store.rows(sql("opinions", "pulses_of"), {**binds, "customer_id": one})]
+    rows = store.rows(sql("opinions", "pulses"), {"since": now - valid_for, "now": now})
     return {row["customer_id"]: pulse for row in rows if (pulse := _pulse(row))}
 
 

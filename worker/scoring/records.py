@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from worker.lib.clock import DAY, local_day
 from worker.lib.ids import new_id
@@ -76,6 +76,11 @@ class Score:
         """All of it: measures, drivers, rules, signals."""
         return Assessment.from_json(self.detail)
 
+    @property
+    def tells_of_override(self) -> bool:
+        """Whether a person's word spoke in it, or had just ended; without reading all of it."""
+        return '"override":{' in self.detail or '"ended":{' in self.detail  # within a text the quotes are escaped
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -97,31 +102,30 @@ def save(store: Store, scored: Sequence[Scored], run_id: str) -> Saved:
     """Keep scores, standings and changes, in one transaction (inside the caller's, where there is one)."""
     ids = {one.customer_id: new_id("scr") for one in scored}
     changes: list[Change] = []
-    overtaken: list[str] = []
     with store.atomic():
         store.many(sql("scoring", "add_score"), (_score_row(one, ids[one.customer_id], run_id) for one in scored))
+        overtaken = _stand(store, scored, ids)
         for one in scored:
-            if not _stand(store, one, ids[one.customer_id]):
-                overtaken.append(one.customer_id)
-            elif one.previous is not None and one.previous.band != one.standing.band:
-                changes.append(_change(one, ids[one.customer_id]))
-        store.many(sql("scoring", "add_change"), ({**_change_row(change)} for change in changes))
+            if one.previous is None or one.previous.band == one.standing.band or one.customer_id in overtaken:
+                continue
+            changes.append(_change(one, ids[one.customer_id]))
+        store.many(sql("scoring", "add_change"), map(_change_row, changes))
     return Saved(ids, tuple(changes), tuple(overtaken))
 
 
 def standings(store: Store, ids: Collection[str] | None = None) -> dict[str, Standing]:
     """Where these customers stand (all where None); those without a standing are left out."""
-    return {row["customer_id"]: _standing(row) for row in _rows(store, "standing", ids)}
+    return {one[0]: Standing(*one[2:]) for one in _stand_of(store, "standings", ids)}
 
 
 def latest_scores(store: Store, ids: Collection[str] | None = None) -> dict[str, Score]:
     """The score that each of these customers' standing rests on (all where None)."""
-    return {row["customer_id"]: Score(**row) for row in map(_numbers, _rows(store, "latest_score", ids))}
+    return {one[1]: _score(*one) for one in _stand_of(store, "latest_scores", ids)}
 
 
 def history(store: Store, customer_id: str) -> list[Score]:
     """Every stored score of a customer, oldest first."""
-    return [Score(**_numbers(row)) for row in store.rows(sql("scoring", "history"), {"customer_id": customer_id})]
+    return [_score(*row) for row in store.tuples(sql("scoring", "history"), {"customer_id": customer_id})]
 
 
 def changes_of(store: Store, customer_id: str) -> list[Change]:
@@ -140,8 +144,8 @@ def card_of(store: Store, version: str) -> Card | None:
 
 def score_as_of(store: Store, customer_id: str, at: int) -> Score | None:
     """The score that stood at a moment: the last one kept by then. For the time before the first, that one."""
-    row = store.row(sql("history", "score_as_of"), {"customer_id": customer_id, "at": at})
-    return None if row is None else Score(**_numbers(row))
+    found = store.tuples(sql("history", "score_as_of"), {"customer_id": customer_id, "at": at})
+    return _score(*found[0]) if found else None
 
 
 def told_since(store: Store, customer_id: str, began: int, at: int) -> Score | None:
@@ -192,33 +196,38 @@ def _alike(card: Card, other: Card, name: str) -> bool:
     )  # fmt: skip
 
 
-_FEW = 1000
-"""Up to so many customers are looked up one by one; for more, one statement reads all."""
+_TOGETHER: Final = 500
+"""Customers that one statement names."""
 
 
-def _rows(store: Store, query: str, ids: Collection[str] | None) -> Iterable[Row]:
-    if ids is not None and len(ids) <= _FEW:
-        for customer_id in ids:
-            yield from store.rows(sql("scoring", query), {"customer_id": customer_id})
-        return
-    wanted = None if ids is None else set(ids)
-    for row in store.rows(sql("scoring", f"{query}s")):
-        if wanted is None or row["customer_id"] in wanted:
-            yield row
+def _stand_of(store: Store, query: str, ids: Collection[str] | None) -> Iterator[tuple[Any, ...]]:
+    """What a query says of the standings of these customers, all where None; by customer."""
+    text, listed = sql("scoring", query), sorted(ids or ())
+    if ids is None:
+        yield from store.tuples(f"{text} order by t.customer_id")
+    for start in range(0, len(listed), _TOGETHER):
+        binds = {f"id{place}": one for place, one in enumerate(listed[start : start + _TOGETHER])}
+        named = ", ".join(f":{name}" for name in binds)
+        yield from store.tuples(f"{text} where t.customer_id in ({named}) order by t.customer_id", binds)
 
 
-def _stand(store: Store, one: Scored, score_id: str) -> bool:
-    binds = {
-        "customer_id": one.customer_id,
-        "score_id": score_id,
-        "band": one.standing.band,
-        "since": one.standing.since,
-        "waiting": one.standing.waiting,
-        "waiting_since": one.standing.waiting_since,
-    }
-    if one.previous is None:
-        return store.run(sql("scoring", "begin_standing"), binds) == 1
-    return store.run(sql("scoring", "move_standing"), {**binds, "old_band": one.previous.band}) == 1
+def _stand(store: Store, scored: Sequence[Scored], ids: Mapping[str, str]) -> frozenset[str]:
+    """Have the customers stand where they were found to; gives those whom another pass has moved meanwhile."""
+    begun, moved = [], []
+    for one in scored:
+        binds = {
+            "customer_id": one.customer_id, "score_id": ids[one.customer_id], "band": one.standing.band,
+            "since": one.standing.since, "waiting": one.standing.waiting, "waiting_since": one.standing.waiting_since,
+        }  # fmt: skip
+        if one.previous is None:
+            begun.append(binds)
+        else:
+            moved.append({**binds, "old_band": one.previous.band})
+    touched = store.many(sql("scoring", "begin_standing"), begun) + store.many(sql("scoring", "move_standing"), moved)
+    if touched == len(scored):
+        return frozenset()
+    ours = {one[1] for one in _stand_of(store, "standings", ids)}
+    return frozenset(customer_id for customer_id, score_id in ids.items() if score_id not in ours)
 
 
 def _score_row(one: Scored, score_id: str, run_id: str) -> Row:
@@ -247,13 +256,13 @@ def _change_row(change: Change) -> Row:
     return {name: getattr(change, name) for name in Change.__slots__}
 
 
-def _standing(row: Row) -> Standing:
-    return Standing(row["band"], row["since"], row["waiting"], row["waiting_since"])
-
-
-def _numbers(row: Row) -> Row:
-    score = row["score"]
-    return {**row, "score": None if score is None else Decimal(score), "coverage": Decimal(row["coverage"])}
+def _score(
+    score_id: str, customer_id: str, at: int, version: str, score: str | None, band: str, coverage: str, detail: str,
+    run_id: str,
+) -> Score:  # fmt: skip
+    """From the columns as every query has them."""
+    number = None if score is None else Decimal(score)
+    return Score(score_id, customer_id, at, version, number, band, Decimal(coverage), detail, run_id)
 
 
 # -- overrides --------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ select customer_id from (
         sum(case when kind = 'subscription' then value else 0 end) as running
     from facts
     where kind in ('left', 'joined', 'subscription') and at <= :now
+        and customer_id in (select customer_id from facts where kind = 'left')
     group by customer_id
 ) as comings
 where left_at > coalesce(here_at, 0) or (left_at = here_at and running <= 0)

@@ -1,7 +1,7 @@
 -- Station 2. The statement that reads the measures is made from the card in scoring/asking.py.
 
 -- name: add_moment
-insert into worklist (pass, customer_id, at, today) values (:pass, :customer_id, :at, :today)
+insert into worklist (pass, customer_id, at, today, since) values (:pass, :customer_id, :at, :today, :since)
 
 -- name: end_pass
 delete from worklist where pass = :pass
@@ -46,23 +46,14 @@ where customer_id = :customer_id and band = :old_band
 insert into changes (id, customer_id, at, old_band, new_band, score_id, version, why)
 values (:id, :customer_id, :at, :old_band, :new_band, :score_id, :version, :why)
 
--- name: standings
-select customer_id, score_id, band, since, waiting, waiting_since from standings order by customer_id
+-- name: standings: whose is said behind it
+select t.customer_id, t.score_id, t.band, t.since, t.waiting, t.waiting_since
+from standings t
 
--- name: standing
-select customer_id, score_id, band, since, waiting, waiting_since from standings where customer_id = :customer_id
-
--- name: latest_scores: the score each standing rests on
+-- name: latest_scores: the score each standing rests on; whose is said behind it
 select s.id, s.customer_id, s.at, s.version, s.score, s.band, s.coverage, s.detail, s.run_id
 from standings t
 join scores s on s.id = t.score_id
-order by s.customer_id
-
--- name: latest_score
-select s.id, s.customer_id, s.at, s.version, s.score, s.band, s.coverage, s.detail, s.run_id
-from standings t
-join scores s on s.id = t.score_id
-where t.customer_id = :customer_id
 
 -- name: history
 select id, customer_id, at, version, score, band, coverage, detail, run_id
