@@ -155,6 +155,16 @@ def test_facts_are_listed_by_kind_with_their_commonest_labels_first(store: Store
     assert (listed["login"]["facts"], listed["login"]["customers"]) == (0, 0)
 
 
+def test_families_and_attributes_are_listed_beside_the_kinds(store: Store) -> None:
+    facts = (fact("one", "usage"), fact("two", "login"))
+    for who, plan in (("keap:1", "pro"), ("keap:2", "team"), ("keap:3", "pro")):
+        take(store, seen(who, facts=facts if who == "keap:1" else (), attributes=(Attribute("plan", plan, START),)))
+    listed = {one["plural"]: one for one in report.facts(store)}
+
+    assert (listed["signs of use"]["kind"], listed["signs of use"]["facts"]) == ("usage or login", 2)
+    assert (listed["attribute plan"]["customers"], listed["attribute plan"]["labels"]) == (3, "pro, team")
+
+
 def test_a_source_that_is_read_again_tells_what_was_new(workspace: Workspace) -> None:
     body = json.dumps([{"event_id": "e1", "kind": "usage", "at": iso(START), "customer": "keap:1"}])
     store_raw(workspace.store, "api", "events", "req_1", body, START)

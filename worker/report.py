@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from worker import cards
 from worker.assess import shown_score
-from worker.facts import KINDS, kind_named
+from worker.facts import FAMILIES, KINDS, kind_named
 from worker.intake import inbox
 from worker.lib.clock import day_number, day_text, end_of_day, iso, local_day, seconds
 from worker.lib.problems import Problem, Problems
@@ -23,9 +23,45 @@ from worker.workspace import Workspace
 LABELS_SHOWN: Final = 6
 """Of one kind of fact, the commonest."""
 
+LONGEST_VALUE: Final = 30
+"""Characters of an attribute's value."""
+
 
 def facts(store: Store) -> list[Row]:
-    """Every kind with how much of it there is: facts, customers and the commonest labels."""
+    """What a scorecard can read: every kind with how much of it there is, the families of kinds, and the attributes.
+
+    Of each the facts, the customers (of a family None: they may be the same) and the commonest labels; of an attribute
+    its commonest values.
+    """
+    kinds = _kinds(store)
+    by_name = {one["kind"]: one for one in kinds}
+    families = [
+        {
+            "kind": " or ".join(family.kinds), "singular": family.singular, "plural": family.plural,
+            "sentence": family.sentence, "unit": "", "facts": sum(by_name[one]["facts"] for one in family.kinds),
+            "customers": None, "labels": "",
+        }
+        for family in FAMILIES
+    ]  # fmt: skip
+    return [*kinds, *families, *_attributes(store)]
+
+
+def _attributes(store: Store) -> list[Row]:
+    found: dict[str, list[Row]] = {}
+    for row in store.rows(sql("house", "attributes_by_value")):
+        found.setdefault(row["name"], []).append(row)
+    return [
+        {
+            "kind": f"attribute {name}", "singular": f"attribute {name}", "plural": f"attribute {name}",
+            "sentence": "A property of the customer.", "unit": "", "facts": sum(row["n"] for row in rows),
+            "customers": sum(row["n"] for row in rows),
+            "labels": ", ".join(row["value"][:LONGEST_VALUE] for row in rows[:LABELS_SHOWN]),
+        }
+        for name, rows in found.items()
+    ]  # fmt: skip
+
+
+def _kinds(store: Store) -> list[Row]:
     found: dict[str, list[Row]] = {}
     for row in store.rows(sql("house", "kinds_by_label")):
         found.setdefault(row["kind"], []).append(row)

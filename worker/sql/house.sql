@@ -7,6 +7,16 @@ group by kind, label order by kind, label
 -- name: customers_by_kind
 select kind, count(distinct customer_id) as customers from rollup group by kind order by kind
 
+-- name: attributes_by_value: of each customer the newest value, the commonest first
+select name, value, cast(count(*) as bigint) as n
+from (
+    select name, value, row_number() over (partition by customer_id, name order by at desc, value desc) as place
+    from attributes
+) as newest
+where place = 1 and value <> ''
+group by name, value
+order by name, n desc, value
+
 -- name: kinds_heard
 select distinct kind from rollup where first_at <= :as_of
 
