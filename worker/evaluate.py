@@ -218,8 +218,22 @@ def _fact(told: _FactIn, place: str) -> Fact:
     try:
         kind_named(told.kind)
     except KeyError:
-        raise _Bad(f"{place}: {told.kind!r} is no kind of fact; {spell(told.kind, KINDS)}") from None
+        raise _Bad(f"{place}: {told.kind!r} is no kind of fact; {_kind_meant(told.kind)}") from None
     return Fact(told.kind, _moment(told.at, f"{place}.at"), _SOURCE, place, millionths(told.value), told.label)
+
+
+def _kind_meant(said: str) -> str:
+    """The cure for a kind that is none: its words in another order, the nearest, or all that one of its words is in."""
+    words = said.lower().replace("_", " ")
+    for kind in KINDS.values():
+        ours = (kind.singular, kind.plural, kind.name.replace("_", " "))
+        if words in ours or any(sorted(words.split()) == sorted(one.split()) for one in ours):
+            return f"did you mean {kind.name!r}?"
+    near = [name for name in KINDS if {*name.split("_")} & {*words.split()}]
+    cure = spell(said, KINDS)
+    if not near or cure.startswith("did"):
+        return f"{cure}; one of your own is custom.{'_'.join(words.split())}"
+    return f"use one of: {', '.join(near)}"
 
 
 def _since(told: _PreviousIn, place: str) -> int | None:

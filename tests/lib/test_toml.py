@@ -106,7 +106,7 @@ def test_every_fault_is_told_at_once_with_its_line_and_cure() -> None:
 
     assert [str(problem) for problem in told] == [
         'card.toml:1: name: Acme has no quotes → text needs quotes: name = "…"',
-        'card.toml:2: quiet: 20:00 is more than one value → put text in quotes, as in "20:00" or "50%"',
+        'card.toml:2: quiet: 20:00 is more than one value → put text in quotes: quiet = "20:00"',
         "card.toml:3: on: yes is no value → write true",
         'card.toml:4: share: share has no value → write share = "…", or take the line out',
         "card.toml:5: bands: the table name [bands is not closed → write [name], or [[name]] for one of many",

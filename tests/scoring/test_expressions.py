@@ -32,7 +32,7 @@ def asked(text: str) -> bool | None:
         ("a > 550%", True), ("a > b + 1", True), ("2 * b = 8", True), ("missed > 1", None), ("a > missed", None),
         ("a in (4, 6)", True), ("a in (4, 5)", False), ("missed in (4, 5)", None), ("not a in (4, 5)", True),
         ("plan is gold", True), ("plan is not gold", False), ('plan is "gold" or "silver"', True),
-        ("plan is not silver or bronze", True), ("plan > 3", None), ("plan = 3", False), ("missed is gold", None),
+        ("plan is not silver or bronze", True), ("plan > 3", None), ("plan = 3", False), ("missed is gold", False), ("missed is not gold", True), ('missed in ("gold", "silver")', False),
         ("attribute plan is GOLD", True), ("missed is missing", True), ("a is missing", False), ("a is not missing", True),
         ("score onboarding is missing", True), ("score < 60", True), ("score onboarding < 60", None),
         ("dimension adoption <= 30", True), ("age < 2 months", True), ("age < 1 month", False),

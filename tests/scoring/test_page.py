@@ -12,6 +12,7 @@ import pytest
 from lark import Tree
 
 from worker.evaluate import evaluate
+from worker.facts import KINDS
 from worker.lib.assets import folder
 from worker.scoring import phrases
 from worker.scoring.choice import KEYS as CHOICE
@@ -152,6 +153,13 @@ def test_points_can_be_given_so(text: str) -> None:
     assert load(CARD + measure + dimensions + BANDS).measures["example"].points
 
 
+def test_every_kind_of_fact_is_on_the_page() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| (.+) \|$", section("Kinds of fact"), re.MULTILINE)
+    told = [(kind.plural, kind.name, f"{kind.sentence} Its value: {kind.unit}.") for kind in KINDS.values()]
+
+    assert rows == [(many, name, text.removesuffix(" Its value: .")) for many, name, text in told]
+
+
 # -- lines ------------------------------------------------------------------------------------------------------------
 
 BESIDE: Mapping[str, str] = {
@@ -277,6 +285,14 @@ def first_card() -> Card:
 
 def test_the_first_card_of_the_page_does_what_its_case_says() -> None:
     (found,) = evaluate(first_card(), [PAGE.split("```json\n")[1].split("```")[0].strip()])
+
+    assert "error" not in found
+    assert "differences" not in found
+
+
+def test_the_case_of_the_page_comes_out_as_it_says() -> None:
+    case = section("Cases").split("```json\n")[1].split("```")[0]
+    (found,) = evaluate(load(STARTER), [case.strip()])
 
     assert "error" not in found
     assert "differences" not in found

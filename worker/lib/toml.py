@@ -221,6 +221,9 @@ _CURES: Final = (
 )  # fmt: skip
 
 
+_COMMENT: Final = re.compile(r"\s#[^\"']*$")
+
+
 def _told(line: str, column: int, reason: str) -> tuple[str, str]:
     """tomllib's reason as a sentence with what is there, and its cure."""
     pair = _PAIR.match(line)
@@ -228,13 +231,38 @@ def _told(line: str, column: int, reason: str) -> tuple[str, str]:
     shown, whole = value, line.strip()
     if pair and _SECRET.search(pair[1]):  # what is meant to be secret is not repeated on a screen or in a log
         shown, whole = "the value", f"{pair[1]} = …"
-    if reason == "Invalid value" and pair:
+    better = "" if shown != value else _better(line, pair[1] if pair else "", value, reason)
+    if reason == "Invalid value" and pair and not better:
         return _told_value(pair[1], value, shown, line[column : column + 1])
     for beginning, sentence, cure in _CURES:
         if reason.startswith(beginning):
             key = pair[1] if pair else whole
-            return sentence.format(key=key, line=whole, value=shown), cure
-    return f"{whole} cannot be read", reason
+            return sentence.format(key=key, line=whole, value=shown), better or cure
+    return (f"{shown} is no value", better) if better else (f"{whole} cannot be read", reason)
+
+
+def _better(line: str, key: str, value: str, reason: str) -> str:
+    """What to write instead, where the line shows what was meant; "" where it does not."""
+    said = _COMMENT.sub("", value).strip()
+    if reason.startswith("Expected ']'"):
+        name = line.strip().strip("[]").strip()
+        is_spaced = re.fullmatch(r"[\w.-]+( [\w-]+)+", name)
+        return f"write it in one word: [{'-'.join(name.split())}]" if is_spaced else ""
+    if reason.startswith("Expected '='"):
+        words = re.match(r"\s*(\w+(?: \w+)*)\s*[=:]", line)
+        return f"write {words[1].replace(' ', '_')} = …" if words else ""
+    if reason.startswith("Unclosed inline") and "}" in line:
+        return "put a comma between its parts, and a plain number or a text in quotes behind each ="
+    if reason.startswith("Unclosed array") and "]" in line:
+        return "put each of its parts in quotes, and a comma between them"
+    if said[:1] in "“”„‘’" and said:
+        return f'use straight quotes: {key} = "{said.strip("“”„‘’")}"'
+    if not reason.startswith("Expected newline") or len(said) < 2:
+        return ""
+    for mine, other in ("\"'", "'\""):
+        if said[0] == said[-1] == mine and other not in said:
+            return f"a text that holds {mine} stands in {other}: {key} = {other}{said[1:-1]}{other}"
+    return f'put text in quotes: {key} = "{said}"' if not set(said) & set("\"'[]{}") else ""
 
 
 def _told_value(key: str, value: str, shown: str, there: str) -> tuple[str, str]:

@@ -115,16 +115,26 @@ class Compare:
     right: Expression
 
     def found(self, known: Known) -> bool | None:
-        """True, False, or None while either side is missing or the two are of different nature."""
+        """True, False, or None while either side is missing or the two are of different nature.
+
+        What an attribute or a label is asked to be, it is not while it is missing: `attribute plan is not "gold"` holds.
+        """
         left, right = self.left.found(known), self.right.found(known)
         if left is None or right is None:
-            return None
+            return (self.sign == "!=") if self._asks_what_it_is else None
         if isinstance(left, str) or isinstance(right, str):
             if self.sign not in ("=", "!="):
                 return None
             same = str(left).casefold() == str(right).casefold()
             return same == (self.sign == "=")
         return SIGNS[self.sign](Decimal(left), Decimal(right))
+
+    @property
+    def _asks_what_it_is(self) -> bool:
+        if self.sign not in ("=", "!=") or not isinstance(self.right, Literally):
+            return False
+        is_named = isinstance(self.left, Spoken) and self.left.read.what in ("attribute", "latest_label")
+        return is_named or isinstance(self.right.value, str)
 
 
 @dataclass(frozen=True, slots=True)

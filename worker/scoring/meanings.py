@@ -72,8 +72,9 @@ class _Meanings(Conditions):
     def up_to(self, at: Number, worth: Worth) -> Step:
         return Step("up to", at, worth)
 
-    def exactly(self, at: Number, worth: Worth) -> Step:
-        return Step("exactly", at, worth)
+    def exactly(self, at: Number, *rest: Any) -> Step:
+        *others, worth = rest
+        return Step("exactly", at, worth, others=tuple(others))
 
     def and_up(self, at: Number, worth: Worth) -> Step:
         return Step("and up", at, worth)

@@ -189,7 +189,7 @@ class Conditions(Reads):
 
 _NO_OPTIONS: Final = {
     **dict.fromkeys(
-        ["null", "none", "nil", "unknown", "empty", "blank", "never", "nothing", "unset"], "“… is missing”"
+        ["null", "none", "nil", "unknown", "empty", "blank", "never", "nothing", "unset", "missing"], "“… is missing”"
     ),
     **dict.fromkeys(["known", "present", "given", "set"], "“… is not missing”"),
     **dict.fromkeys(

@@ -30,6 +30,8 @@ class _Kind:
     plural: str
     shapes: Collection[Shape]
     has_unit: bool
+    has_value: bool
+    """Each of them comes with a number that says something: an amount, an answer, or what one's own kind was sent with."""
     selections: tuple[Selection, ...]
 
 
@@ -39,7 +41,8 @@ _NEEDS: Final = {
     "now": (Shape.OPEN,),
     **dict.fromkeys(("latest", "first", "average", "median", "lowest", "highest"), (Shape.READING,)),
 }
-"""What can be read from which shapes; all else from what happens or is answered."""
+"""What can be read from which shapes; all else from what happens or is answered. What happens and has a value of its
+own, an amount or whatever one's own kind was sent with, can be read as an answer too."""
 
 _INSTEAD: Final = {
     Shape.OPEN: "ask how many there are: “number of {plural} now”",
@@ -53,7 +56,8 @@ _ARTICLE: Final = {Shape.OPEN: "opens and closes", Shape.EVENT: "happens", Shape
 def _read(what: What, kind: _Kind, window: Stretch = EVER, **more: Any) -> Read:
     needed = _NEEDS.get(more.get("of", "count") if what == "slope" else what, (Shape.EVENT, Shape.READING))
     for shape in kind.shapes:
-        if shape not in needed:
+        is_answer = shape is Shape.EVENT and Shape.READING in needed and kind.has_value
+        if shape not in needed and not is_answer:
             cure = _INSTEAD[shape].format(singular=kind.singular, plural=kind.plural)
             raise PhraseError(f"“{kind.singular}” {_ARTICLE[shape]}, so this cannot be read from it", cure)
     if what == "count":
@@ -119,6 +123,7 @@ class Reads(Transformer[Token, Any]):
             family.plural,
             {kind.shape for kind in kinds},
             any(kind.unit for kind in kinds),
+            all(kind.unit or kind.name.startswith("custom.") for kind in kinds),
             tuple(Selection(kind.name, labels or (), without or ()) for kind in kinds),
         )
 
@@ -128,6 +133,7 @@ class Reads(Transformer[Token, Any]):
             " or ".join(kind.plural for kind in kinds),
             {shape for kind in kinds for shape in kind.shapes},
             any(kind.has_unit for kind in kinds),
+            all(kind.has_value for kind in kinds),
             tuple(dict.fromkeys(one for kind in kinds for one in kind.selections)),
         )
 

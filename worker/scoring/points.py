@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -60,6 +60,8 @@ class Step:
     """The upper edge, where there are two."""
     labels: tuple[str, ...] = ()
     """The texts it takes; capitals do not matter."""
+    others: tuple[Number, ...] = ()
+    """exactly: what it takes as well."""
 
     def takes(self, value: Decimal | str) -> bool:
         """Whether this step speaks about `value`; a number and a text never meet, but for a label that is the number."""
@@ -68,7 +70,9 @@ class Step:
         if self.edge == "labels":
             text = value if isinstance(value, str) else plain(value)
             return text.casefold() in {label.casefold() for label in self.labels}
-        return not isinstance(value, str) and self._low(value) and self._high(value)
+        if isinstance(value, str):
+            return False
+        return (self._low(value) and self._high(value)) or any(value == one.value for one in self.others)
 
     def _low(self, value: Decimal) -> bool:
         assert self.at is not None
@@ -93,13 +97,13 @@ class Step:
 
     def ends(self) -> tuple[Number, ...]:
         """Its edges, the lower first."""
-        return tuple(number for number in (self.at, self.to) if number is not None)
+        return tuple(number for number in (self.at, self.to, *self.others) if number is not None)
 
     def __str__(self) -> str:
         """Write what it takes as the card would: `below 50%`, `0`, `from 3 to below 7`, `"gold" or "silver"`."""
         match self.edge:
             case "exactly":
-                return f"{self.at}"
+                return " or ".join(str(number) for number in self.ends())
             case "and up":
                 return f"{self.at} and up"
             case "otherwise":
@@ -157,10 +161,15 @@ class Steps:
             return str(self.steps[place])
         return _remainder(self.steps[:place])
 
-    def gaps(self) -> tuple[str, ...]:
-        """The values that no step takes, in words, rising: `below 0`, `above 3 to below 5`, `any other text`."""
+    def gaps(self, *, counts: bool = False) -> tuple[str, ...]:
+        """The values that no step takes, in words, rising: `below 0`, `above 3 to below 5`, `any other text`.
+
+        What `counts` is a whole number from 0 up, so that nothing is missing between 3 and 4, or below 0.
+        """
         edges = self._edges()
         silent = [not any(step.takes(value) for step in self.steps) for value in _around(edges)] if edges else []
+        if counts:
+            silent = [one and not _is_between_counts(edges, place) for place, one in enumerate(silent)]
         found = [str(step) for step in _runs(edges, silent)]
         if self.labels() and not any(step.edge == "otherwise" for step in self.steps):
             found.append("any other text")
@@ -311,6 +320,17 @@ def _around(edges: Sequence[Number]) -> Iterator[Decimal]:
     yield values[-1] + 1
 
 
+def _is_between_counts(edges: Sequence[Number], place: int) -> bool:
+    """Whether no whole number from 0 up lies at this place of `_around`."""
+    if place % 2:
+        at = edges[place // 2].value
+        return at < 0 or at != at.to_integral_value()
+    if place // 2 == len(edges):
+        return False
+    low = Decimal(-1) if place == 0 else max(edges[place // 2 - 1].value, Decimal(-1))
+    return low.to_integral_value(ROUND_FLOOR) + 1 >= edges[place // 2].value
+
+
 def _runs(edges: Sequence[Number], chosen: Sequence[bool]) -> list[Step]:
     """The stretches of the number line that were chosen, as steps that take just these; `chosen` goes as `_around`."""
     found = []
@@ -360,7 +380,7 @@ def _remainder(before: tuple[Step, ...]) -> str:
     if edges == {"above"}:
         return f"up to {min(numbers, key=lambda number: number.value)}"
     if edges == {"exactly"}:
-        return "anything but " + ", ".join(str(number) for number in numbers)
+        return "anything but " + ", ".join(str(number) for step in before for number in step.ends())
     if edges == {"labels"}:
         return "anything but " + ", ".join(label for step in before for label in step.labels)
     return "anything else"

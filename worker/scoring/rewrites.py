@@ -15,6 +15,9 @@ from worker.scoring.wording import kind_words
 
 Rewrite = Callable[[str], str]
 
+Pair = tuple[str, str | Callable[[re.Match[str]], str]]
+"""A pattern, and what its match becomes."""
+
 _NUMBERS: Final = [
     "zero",
     "one",
@@ -54,6 +57,8 @@ _ANYWHERE: Final = (
 )
 
 _WINDOWS: Final = (
+    (r"\bfortnight\b", "2 weeks"),
+    (r"\b(?:in|within|over|during|for) (\d+ (?:days?|weeks?|months?|years?))\b", r"in the last \1"),
     (
         r"\b(?:in |over |during |within |for |on )?(?:the )?(?:last|past|previous|trailing) (\d+) ?(\w+)",
         r"in the last \1 \2",
@@ -91,6 +96,13 @@ _LABELS: Final = (
         " not labelled ",
     ),
     (r"\bnot labelled (?:as|with)\b", "not labelled"),
+    (r"\blabelled not (?!labelled)", "not labelled "),
+    (r", (?=not labelled|labelled)", " "),
+    (rf"\bnow,? ((?:not )?labelled {_LABEL}(?: or {_LABEL})*)", r"\1 now"),
+    (rf"({_LABEL}), (now|in the last|ever)\b", r"\1 \2"),
+    (rf"(labelled {_LABEL}), (?={_LABEL}(?:,| or| and) )", r"\1 or "),
+    (rf"(labelled {_LABEL}(?: or {_LABEL})*),? and ({_LABEL})(?= now| in| ever)", r"\1 or \2"),
+    (r"\bopen non-(\w+) tickets\b", r"open tickets not labelled \1"),
 )
 
 _READS: Final = (
@@ -119,6 +131,17 @@ _CONDITIONS: Final = (
     (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:in|within|during) (?:the |their |its )?first (\d+ )?({_UNIT})$", _first),
     (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:younger|newer|less) than (\d+ {_UNIT})(?: old)?$", r"age < \1"),
     (rf"^(?:(?:the )?(?:customer|account|they) )?(?:is |are )?(?:older|more) than (\d+ {_UNIT})(?: old)?$", r"age > \1"),
+    (rf"^(?:during |in )?(?:the |their |its )?first (\d+ )?({_UNIT})$", _first),
+    (rf"^(?:a |the )?customer for (?:less|fewer) than (\d+ {_UNIT})$", r"age < \1"),
+    (r"([<>]=?) (?:a|the|one|1)? ?(day|week|month|year)$", r"\1 1 \2"),
+    (r"\b(?:in|for|of) less than (?:a|one) (day|week|month|year)$", r"age < 1 \1"),
+    (r"^(?:everyone|everybody|all|all customers|anyone|customers)(?: those)?,? (?:except|but|without|unless|excluding|other than)(?: those| customers)?(?: with| where| whose| when| if)? (.+)$", r"not (\1)"),
+    (r"\b(?:the |their |whose |customer |customer's )+(?!score\b|band\b|age\b|attribute\b|first\b|last\b|latest\b)(\w+) (is (?:not )?)(?=[\"\w])", r"attribute \1 \2"),
+    (r"\b(attribute \w+) (?!is\b|in\b|not\b|and\b|or\b)(\"[^\"]*\"|[a-z]\w*)$", r"\1 is \2"),
+    (r"\bnot (attribute \w+)$", r"\1 is not yes"),
+    (r"^(attribute \w+)$", r"\1 is yes"),
+    (r"^(\w+) is missing or (\w+)$", r"\1 is missing or \1 is \2"),
+    (r"\b(attribute \w+) (is(?: not)?) (.+) or missing$", r"\1 \2 \3 or \1 is missing"),
     (r"^no (?:value for )?(\w+)$", r"\1 is missing"),
     (r"\b(attribute \S+|label of the latest [a-z ]+?) = (?=[\"a-z])", r"\1 is "),
     (r"(\w+) ([<>]=?) (\S+) and (?:is )?([<>]=?) ?(\S+)", r"\1 \2 \3 and \1 \4 \5"),
@@ -185,7 +208,10 @@ _STEPS: Final = (
     (r"^(?:else|other|others|default|the rest|rest|anything else|everything else|all else|any other|all others|the others|any) ?->", "otherwise ->"),
     (r"-> ?(-?[\d.]+) ?(?:points?|pts|%)$", r"-> \1"),
     (r"-> ?(?:skip|ignore|ignored|none|nothing|null|n/a|no points|no opinion|left out|leave it out|not counted|missing|out)$", "-> leave out"),
+    (r"^(?:zero|none|nothing|no) ->", "0 ->"),
+    (r"(\d%?) (?!and\b|or\b|up\b|to\b|below\b)[a-z]+(?= ->| and | or )", r"\1"),
     (r"(\d) days?\b", r"\1"),
+    (r"(\d), ?(?=-?\d)", r"\1 or "),
     (r", ?(?=[a-z\"])", " or "),
 )  # fmt: skip
 
@@ -201,7 +227,7 @@ _SLIDES: Final = (
 _EDGES: Final = (
     (r"^(?:>=|at least|from|starts at|begins at|minimum) ?(\d[\d.]*)$", r"\1 and up"),
     (r"^(\d[\d.]*) ?(?:\+|or more|or above|or higher|or up|and above|and more|and higher|upwards?)$", r"\1 and up"),
-    (r"^(?:from )?(\d[\d.]*) ?(?:-|–|to|up to) ?\d[\d.]*$", r"\1 and up"),
+    (r"^(?:from |between )?(\d[\d.]*) ?(?:-|–|to below|to|up to|and) ?\d[\d.]*$", r"\1 and up"),
     (r"^(?:>|more than|over|higher than|greater than) ?(\d[\d.]*)$", r"above \1"),
     (r"^(?:<|less than|under|lower than) ?(\d[\d.]*)$", r"below \1"),
     (r"^(\d[\d.]*)$", r"\1 and up"),
@@ -214,7 +240,10 @@ _EDGES: Final = (
 
 _HOLDS: Final = (
     (r"^(?:immediately|instantly|now|right away|always|never wait|0 days)$", "at once"),
-    (r"^(?:after )?(\d+) days?$", r"for \1 days"),
+    (r"\b(?:a|one) (day|week|month)\b", r"1 \1"),
+    (r"(\d+) weeks?", lambda found: f"{7 * int(found[1])} days"),
+    (r"(\d+) months?", lambda found: f"{30 * int(found[1])} days"),
+    (r"^(?:only |not )?(?:after |wait |waits? for |once )?(\d+) days?(?: later)?$", r"for \1 days"),
     (r"^(\d[\d.]*) points?$", r"\1 points past the line"),
     (r"^(\d[\d.]*) points? (?:for|and) (\d+) days?$", r"\1 points past the line for \2 days"),
     (r"^(\d[\d.]*) points? (?:over|beyond|above|below|across) (?:the )?(?:line|edge)", r"\1 points past the line"),
@@ -222,6 +251,10 @@ _HOLDS: Final = (
 )
 
 _SPANS: Final = (
+    (r"^(?:a |one |1 )?fortnight$", "2 weeks"),
+    (r"^(?:a|one|1) quarter$", "3 months"),
+    (r"^(\d+) quarters$", lambda found: f"{3 * int(found[1])} months"),
+    (r"^half a year$", "6 months"),
     (r"^(\d+)$", r"\1 days"),
     (r"^(?:a|the|their|its|the first|their first|first)? ?(day|week|month|year)$", r"1 \1"),
     (r"^(?:(?:the |their )?first|in the first|within) (\d+ \w+)$", r"\1"),
@@ -246,6 +279,8 @@ _CHOICES: Final = (
 )
 
 _AGAINST: Final = (
+    (r"^(?:last|previous) year,? (?:the )?same (month|quarter)$", r"the same \1 last year"),
+    (r"^(?:the )?same \d+ \w+ (?:last year|a year (?:ago|before|earlier))$", "the same time last year"),
     (r"^(?:the )?(?:in )?(?:the )?same (month|quarter) last year$", r"the same \1 last year"),
     (r"^(?:in )?the same (month|quarter) last year$", r"the same \1 last year"),
     (r"^(?:the )?(?:same )?(?:time|period|stretch|days|weeks)? ?(?:of |from |in )?(?:the )?(?:last year|a year ago|one year ago|previous year|year over year|yoy)$", "the same time last year"),
@@ -262,7 +297,7 @@ def _numbers_as_digits() -> list[tuple[str, str]]:
 
 
 @cache
-def _about_kinds() -> list[tuple[str, str]]:
+def _about_kinds() -> list[Pair]:
     """Rewritings that need the vocabulary: `admin logins`, `open critical tickets`, an open thing without “now”."""
     kinds = "|".join(sorted(map(re.escape, kind_words()), key=len, reverse=True))
     opened = [word for kind in KINDS.values() if kind.shape is Shape.OPEN for word in (kind.singular, kind.plural)]
@@ -279,13 +314,51 @@ def _about_kinds() -> list[tuple[str, str]]:
     def some_now(found: re.Match[str]) -> str:
         return f"{now(found)} >= 1"
 
+    one_of = {word: kind for kind in KINDS.values() for word in (kind.singular, kind.plural)}
+    events = "|".join(
+        sorted((word for word, kind in one_of.items() if kind.shape is Shape.EVENT), key=len, reverse=True)
+    )
+    since = rf"(?:in|for|over|since|within) (?:the )?(?:last |past )?(\d+ {_UNIT})"
+
+    def none_lately(found: re.Match[str]) -> str:
+        return f"number of {one_of[found[1]].plural} in the last {found[2]} = 0"
+
+    def last_since(found: re.Match[str]) -> str:
+        return f"days since the last {one_of[found[1]].singular} {found[2]}"
+
+    def at_least(found: re.Match[str]) -> str:
+        signs = {"more than": ">", "at least": ">=", "less than": "<", "fewer than": "<", "at most": "<=", "over": ">"}
+        return f"number of {one_of[found[3]].plural} now {signs.get(found[1] or '', '>=')} {found[2]}"
+
     before = "of|with|total|latest|first|last|average|median|lowest|highest|open"
     return [
         (r"\btickets open\b", "open tickets"),
+        (
+            r"\btickets? (?:opened|created|submitted|filed|reported|received|logged)\b(?! in the last [a-z ]*now)",
+            "tickets raised",
+        ),
+        (r"\b(?:support )?cases\b", "tickets"),
+        (r"\b(?:support )?requests (?=raised|open)", "tickets "),
+        (r"\bopen_tickets(?= (?:not )?labelled)", "number of open tickets"),
+        (r"\bunpaid_invoices(?= (?:not )?labelled)", "number of unpaid invoices"),
+        (r"^(?:an? |any )?([a-z]+) tickets? (?:is |are )?open$", r'number of open tickets labelled "\1" now >= 1'),
+        (r"\bnumber of (?!open |solved |different )([a-z]+) tickets(?= now)", r'number of open tickets labelled "\1"'),
+        (rf"^(?:has |have )?(?:no|without|not any) ({events}) {since}$", none_lately),
+        (
+            rf"\b(?:days |time )?(?:since )?(?:the )?(?:last|latest) ({events}) (?:is |was |more than |older than |> ?)*(\d+) days(?: ago)?$",
+            lambda found: f"days since the last {one_of[found[1]].singular} > {found[2]}",
+        ),
+        (rf"\bdays since (?:the )?(?:last |latest )?({events}) ?([<>]=? ?\d+)", last_since),
+        (rf"\bdays without (?:an? |any )?({events}) ?([<>]=? ?\d+)", last_since),
+        (rf"\b(?:has |have )?not logged in {since}$", r"number of logins in the last \1 = 0"),
+        (
+            rf"^(?:has |have |with |there are )?(?:(more than|at least|less than|fewer than|at most|over) )?(\d+) ({opens})(?: now)?$",
+            at_least,
+        ),
         (r"\b(of|latest|first|last|average|median|lowest|highest|with|total) ([a-z]+)\b", _by_its_only_word),
         *inside,
         (rf"\b({before}) (?!different |the |labels )([a-z]+) ({kinds})\b", r'\1 \3 labelled "\2"'),
-        (rf"\b({kinds}) (?:by|from) (?:an? |the )?([a-z]+?)s?\b", r'\1 labelled "\2"'),
+        (rf"\b({kinds}) (?:by|from|of) (?:an? |the )?([a-z]+?)s?\b", r'\1 labelled "\2"'),
         (rf"\b({kinds}) not (?!labelled)({_LABEL})", r"\1 not labelled \2"),
         (rf"^(?:an? |any )?([a-z]+) ({opens})\b(?= [<>=!])", r'\2 labelled "\1"'),
         (rf"^last ({'|'.join(sorted(plural, key=len, reverse=True))})$", r"days since the last \1"),
@@ -338,7 +411,7 @@ _BY_START: Final = {
 @cache
 def rewrites(start: str) -> tuple[Rewrite, ...]:
     """The rewritings for sentences of this start of the grammar, in the order in which they may build on each other."""
-    pairs = [*_ANYWHERE, *_numbers_as_digits(), *(pair for group in _BY_START[start] for pair in group)]
+    pairs: list[Pair] = [*_ANYWHERE, *_numbers_as_digits(), *(pair for group in _BY_START[start] for pair in group)]
     if start in ("read", "against", "expression", "choice"):
         pairs += _about_kinds()
     return tuple(_rewrite(re.compile(pattern), becomes) for pattern, becomes in pairs)

@@ -46,6 +46,7 @@ _SHOWN: Final = {
     "UP": "“up”",
     "_OR_KIND": "“or” and another kind",
     "_OR_LABEL": "“or” and another label",
+    "_OR_NUMBER": "“or” and another number",
     "_OR_OPTION": "“or” and another text",
     "_NOT_LABELLED": "“not labelled”",
     "_IN_UNITS": "“in days”",
@@ -112,9 +113,21 @@ def in_our_words(start: str, text: str, is_understood: Callable[[str], bool]) ->
     return ours if '"' in text or "'" in ours else ours.replace('"', "'")
 
 
+_NO_WEEKDAYS: Final = "days of the week are not told apart: let fewer days be full marks, or count weeks: “weeks with usage in the last 12 weeks”"
+
 _ADVICE: Final = {
+    "read": ((r"\bweek-?ends?\b|\bweekdays?\b|\b(?:working|business) days?\b", _NO_WEEKDAYS),),
+    "span": (
+        (r"^(?:forever|always|ever|unlimited|never)$", "take the line out: without it an answer does not grow old"),
+    ),
     "expression": (
         (r"\bthen\b", 'write only the condition here; what follows is a line of its own: at_most = "yellow"'),
+        (
+            r"\b(?:children|people)\b|^(?:percentile|z-score) of",
+            "make a measure of it, [measures.…] with this as its read, and compare that measure here",
+        ),
+        (r"\bweek-?ends?\b|\bweekdays?\b|\b(?:working|business) days?\b", _NO_WEEKDAYS),
+        (r"^(\w+) (?:customers|accounts|clients|users)$", "say by what you know them: “attribute plan is gold”"),
         (r"\bband is (?:better|worse|above|below)\b", "name the first band that counts: “band is yellow or worse”"),
     ),
     "sliding": (
@@ -171,7 +184,10 @@ def _nearest_kind(guess: str) -> str:
     if begins or near:
         return f"did you mean {(begins or near)[0]!r}?"
     cure = spell(guess, known)
-    return cure if cure.startswith("did") else "`keepwell facts` lists them"
+    if cure.startswith("did"):
+        return cure
+    own = re.sub(r"\W+", "_", guess).strip("_")
+    return f"`keepwell facts` lists them; one of your own is written custom.{own}"
 
 
 def _shown(parser: Lark, expected: set[str]) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from worker.lib.rounding import plain
 from worker.scoring import phrases
 from worker.scoring.card import GREY, Band, Hold
-from worker.scoring.loading.page import LABEL, Page, Place
+from worker.scoring.loading.page import ELSEWHERE, LABEL, Page, Place, decimal, is_number
 from worker.scoring.points import FULL
 
 KEYS: Final = ("on", "change_when", "worse_when", "better_when", "unknown_if_known_less_than")
@@ -86,9 +86,18 @@ def _colours(page: Page, body: dict[str, Any], extent: Range) -> tuple[list[Band
             cure = 'write a colour and its edge: green = "70 and up"'
             if LABEL.fullmatch(name.lower()) and name != name.lower() and isinstance(said, str):
                 cure = f'write it in small letters: {name.lower()} = "{said}"'
+            elif is_number(said):
+                cure = f'write {name.lower()} = "{plain(decimal(said))} and up"'
+            if name in ELSEWHERE:
+                cure = ELSEWHERE[name]
+            elif name == GREY:
+                cure = 'write unknown_if_known_less_than = "50%"'
             page.note(place, f"{name} = {said!r} is no band", cure)
             if name != GREY:
                 found.append(Band(name.lower(), extent.lowest - 1))  # so that conditions may name it
+            continue
+        if name in _NO_BANDS:
+            page.note(place, f"{name!r} means nothing here", _NO_BANDS[name])
             continue
         edge = page.sentence(phrases.edge, place, said)
         if edge is None:
@@ -107,6 +116,16 @@ def _colours(page: Page, body: dict[str, Any], extent: Range) -> tuple[list[Band
     found.sort(key=lambda band: (band.edge, band.above), reverse=True)
     return found, Band(lowest[0][0] if lowest else "red", extent.lowest)
 
+
+_NO_BANDS: Final = {
+    "not_in_first": 'a rule keeps newcomers from a band: when = "age < 1 month", at_least = "yellow"',
+    "grey_if_known_less_than": "write unknown_if_known_less_than",
+    **dict.fromkeys(
+        ["red_when", "yellow_when", "green_when", "down_when", "up_when", "lower_when", "higher_when"],
+        "write worse_when for the way down, better_when for the way up",
+    ),
+}
+"""Keys that are no band: their cures."""
 
 _TRAFFIC: Final = ("green", "yellow", "orange", "red")
 """Colours whose order everybody knows."""
@@ -129,7 +148,7 @@ def _compare(page: Page, found: list[Band], lowest: list[tuple[str, Decimal]], n
         page.note(
             ("bands", name),
             f"it ends at {plain(end)}, the next begins at {begins}",
-            f"write “below {begins}”, or leave {name} out if it is red",
+            f"write “below {begins}”, or let the next begin at {plain(end)}: “{plain(end)} and up”",
         )
     if not lowest and any(band.name == "red" for band in found):
         cure = "leave it out, or give another band “below …”"

@@ -75,7 +75,9 @@ class Asking:
         """What tells who is scored, and by which card, is asked before a card is read: it names no measure."""
         for leaf in leaves(expression):
             if isinstance(leaf, Name):
-                cure = "write what is to be read: number of logins in the last 30 days >= 1; or attribute …"
+                said = self.page.table(("measures", leaf.name)).get("read")
+                example = said or f"number of logins in the last 30 days; or “attribute {leaf.name}”"
+                cure = f"write what is to be read: {example}"
                 self.page.note(place, f"{leaf.name!r} is not read yet when this is asked", cure)
             elif problem := _too_early(leaf):
                 self.page.note(place, *problem)
@@ -120,6 +122,10 @@ class Asking:
                 if problem and not (isinstance(leaf, Name) and misnamed):
                     self.page.note(place, *problem)
                     self.page.is_misnamed = True
+            for name, text in _texts_compared(asked):
+                draft = measures.get(name)
+                if draft and draft.is_number and not text.replace(".", "", 1).isdigit():
+                    self.page.note(place, f"{name} is a number, and never “{text}”", f"compare numbers: {name} >= 1")
             for name, number in comparisons(asked):
                 draft = measures.get(name)
                 if draft and draft.is_share and not number.percent and number.value:
@@ -143,12 +149,20 @@ class _Named:
             case BandIs(band, reach) if band not in (self.bands if reach else [*self.bands, GREY]):
                 return f"there is no band {band!r}", spell(band, [*self.bands, GREY])
             case Name(name) if name not in self.measures:
-                return f"there is no measure {name!r}", spell(name, [*self.measures, "score"])
+                return f"there is no measure {name!r}", _named(name, self.measures)
             case DimensionOf(name) if name not in self.dimensions:
                 return f"there is no dimension {name!r}", spell(name, self.dimensions)
             case ScoreOf(name) if name not in (HEALTH, *self.scores):
                 return f"there is no score {name!r}", spell(name, self.scores) or "write “score”"
         return None
+
+
+def _named(name: str, measures: list[str]) -> str:
+    """The cure for a name that no measure has: the nearest one, or the word for what a customer has."""
+    cure = spell(name, [*measures, "score"])
+    if not cure.startswith("use one of"):
+        return cure
+    return f"if you know it of your customers, write “attribute {name}”; else {cure}"
 
 
 def _too_early(leaf: Expression) -> tuple[str, str] | None:
@@ -181,6 +195,22 @@ def comparisons(expression: Expression) -> Iterator[tuple[str, Number]]:
         case Compare(left, _, right):
             yield from comparisons(left)
             yield from comparisons(right)
+
+
+def _texts_compared(expression: Expression) -> Iterator[tuple[str, str]]:
+    """Each measure that is compared with a text, and the text."""
+    match expression:
+        case Both(parts) | Either(parts):
+            for part in parts:
+                yield from _texts_compared(part)
+        case Not(part):
+            yield from _texts_compared(part)
+        case In(Name(name), options):
+            yield from (
+                (name, one.value) for one in options if isinstance(one, Literally) and isinstance(one.value, str)
+            )
+        case Compare(Name(name), _, Literally(str() as text)):
+            yield name, text
 
 
 # -- rules and signals ------------------------------------------------------------------------------------------------
@@ -218,6 +248,12 @@ def _bands_or_numbers(page: Page, place: Place, said: Any, order: list[str], ext
         return decimal(said)
     if said in order:
         return str(said)
+    if isinstance(said, str) and said.lower() in order:
+        page.note(place, f"{said!r} is no band of this card", f'write it in small letters: "{said.lower()}"')
+        return None
+    if said == GREY:
+        page.note(place, "no rule makes anybody grey", 'who is scored at all is said at the top of the file: who = "…"')
+        return None
     bands = ", ".join(order)
     page.note(place, f"{said!r} is no band of this card", f"use one of: {bands}, or a score from {extent}")
     return None

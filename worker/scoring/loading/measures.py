@@ -51,6 +51,11 @@ class Draft:
         read = self.measure.read
         return self.measure.against is not None or (isinstance(read, RollUp) and read.how == "share")
 
+    @property
+    def is_number(self) -> bool:
+        """Its value is never a text."""
+        return self.measure is not None and numbers_only(self.measure.read)
+
 
 def read_measures(
     page: Page, bands: Bands, extent: Range, condition: Callable[[Place, Body], Expression | None]
@@ -161,7 +166,7 @@ class _Measures:
         key = keys[0]
         table: Table | None
         if key == "points":
-            table = self._steps(place, body, source)
+            table = self._steps(place, body, source, shares=shares)
         elif key == "sliding":
             table = page.phrase(phrases.sliding, place, body, key)
         else:
@@ -176,7 +181,7 @@ class _Measures:
         self._nature((*place, key), table, source)
         return table
 
-    def _steps(self, place: Place, body: Body, source: Source | None) -> Table | None:
+    def _steps(self, place: Place, body: Body, source: Source | None, *, shares: bool) -> Table | None:
         page, lines, here = self._page, body["points"], (*place, "points")
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             page.note(here, f"{lines!r} is no list of steps", 'write ["below 5 -> 0", "otherwise -> 100"]')
@@ -185,8 +190,8 @@ class _Measures:
         if None in found:
             return None
         steps = Steps(tuple(step for step in found if step))
-        gaps = steps.gaps()
-        if gaps and not (steps.labels() and _numbers_only(source)):
+        gaps = steps.gaps(counts=_is_count(source) and not shares)
+        if gaps and not (steps.labels() and numbers_only(source)):
             cure = (
                 "end with “otherwise -> leave out”, or with points" if steps.labels() else "end with “otherwise -> …”"
             )
@@ -201,7 +206,7 @@ class _Measures:
     def _nature(self, place: Place, table: Table, source: Source | None) -> None:
         """A label is no number, and a number no label."""
         labels = table.labels() if isinstance(table, Steps) else ()
-        if labels and _numbers_only(source):
+        if labels and numbers_only(source):
             if not any(_is_plain_number(label) for label in labels):
                 self._page.note(place, f"what is read is a number, and never “{labels[0]}”", "write numbers")
         elif isinstance(source, Read) and source.what == "latest_label" and any(table.numbers()):
@@ -274,11 +279,19 @@ class _Measures:
         return says
 
 
-def _numbers_only(source: Source | None) -> bool:
+def numbers_only(source: Source | None) -> bool:
     """What is read is never a text."""
     if isinstance(source, Read):
         return source.what not in {"latest_label", "attribute"}
     return isinstance(source, Rank | RollUp)
+
+
+_COUNTS: Final = frozenset({"days_with", "weeks_with", "months_with", "count", "now", "labels", "since", "since_first"})
+
+
+def _is_count(source: Source | None) -> bool:
+    """What is read is a whole number from 0 up."""
+    return isinstance(source, Read) and source.what in _COUNTS and not source.per and source.fade is None
 
 
 def _is_plain_number(label: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from worker.lib.rounding import plain
+from worker.lib.rounding import half_up, plain
 from worker.lib.shape import spell
 from worker.scoring import phrases
 from worker.scoring.card import HEALTH, Combine, Mix, MixIf
@@ -275,8 +275,13 @@ class Mixes:
             return
         key = f"{what} {name}"
         before = self._homes.setdefault(key, home)
+        twin = (
+            f"; to count it here too, give the same read another name: [measures.{name}_too]"
+            if "measure" in what
+            else ""
+        )
         if before != home:
-            self._page.note(place, f"{name!r} counts in {before} already", f"{what} counts once")
+            self._page.note(place, f"{name!r} counts in {before} already", f"{what} counts once" + twin)
 
     def _circles(self, dimensions: Mapping[str, Mix]) -> None:
         """Note the dimensions that are inside themselves."""
@@ -318,6 +323,9 @@ class Mixes:
         over = plain(abs(total - FULL))
         cure = f"take {over} away" if total > FULL else f"give them {over} more"
         cure += ", so that they total 100"
+        in_proportion = [half_up(share * FULL / total, 1) for share in shares]
+        if sum(in_proportion) == FULL and all(in_proportion):
+            cure += "; in proportion " + " + ".join(map(plain, in_proportion))
         if total == 1:
             cure = "shares are percents: write " + ", ".join(plain(share * 100) for share in shares)
         self._page.note(place, f"the shares total {plain(total)}, not 100 ({parts})", cure)

@@ -63,7 +63,7 @@ class Page:
         """Note every key that means nothing here."""
         names = list(known)
         for key in body.keys() - set(names):
-            self.note((*place, key), f"{key!r} means nothing here", spell(key, names))
+            self.note((*place, key), f"{key!r} means nothing here", _meant(key, body[key], place, names))
 
     def table(self, place: Place) -> Body:
         """A table by its place, {} where there is none or it is something else."""
@@ -87,7 +87,8 @@ class Page:
         found = []
         for name, inside in body.items():
             if not isinstance(inside, dict):
-                self.note((*place, name), f"{name!r} is no table", f"write [{dotted}.{name}] with its own lines below")
+                shown = "some_name" if place[-1] == "instead" else name  # what stands there is a line of such a table
+                self.note((*place, name), f"{name!r} is no table", f"write [{dotted}.{shown}] with its own lines below")
                 continue
             if not names.fullmatch(name):
                 allowed = "use small letters, digits and _" + ("" if names is NAME else " or -")
@@ -111,7 +112,7 @@ class Page:
     def sentence(self, sentence: Callable[[str], Value], place: Place, text: Any) -> Value | None:
         """The same for a text in hand."""
         if not isinstance(text, str):
-            self.note(place, f"{text!r} is no sentence", "write it in quotes")
+            self.note(place, f"{text!r} is no sentence", _in_words(sentence, text))
             return None
         try:
             return sentence(text)
@@ -190,6 +191,62 @@ class Page:
         if floor is not None and cap is not None and floor >= cap:
             self.note((*place, "floor"), f"{plain(floor)} is not below the cap", "write a floor below the cap")
         return floor, cap
+
+
+_AT_THE_TOP: Final = ("name", "goal", "leaving", "who")
+
+_OTHER_WORDS: Final = {
+    "add": ("bonus", "plus", "minus", "subtract", "penalty"),
+    "answer_valid_for": ("expires_after", "expires", "valid_for", "max_age"),
+    "at_least": ("floor", "min", "minimum", "never_below"),
+    "at_most": ("cap", "max", "maximum", "ceiling", "limit"),
+    "because": ("reason", "why", "says"),
+    "cap": ("max", "maximum", "at_most", "limit"),
+    "decimals": ("round", "rounding", "rounded", "digits"),
+    "do": ("play", "action", "then"),
+    "floor": ("min", "minimum", "at_least"),
+    "if_never": ("if_missing", "if_empty", "if_unknown", "if_none", "if_null", "missing", "default"),
+    "points": ("steps", "score", "worth"),
+    "says": ("label", "text", "message", "because"),
+    "share": ("weight", "weights", "percent"),
+    "unknown_if_known_less_than": ("grey", "grey_if_known_less_than", "known_at_least"),
+    "when": ("if", "condition", "where"),
+    "who": ("skip", "exclude", "ignore", "who_not", "only", "filter", "customers", "scored"),
+}
+"""{a key of ours: what people call it}."""
+
+ELSEWHERE: Final = {
+    "decimals": "put it below [score], a table of its own above [bands]",
+    "bonus": "points on top have a table of their own: [bonus] with referrals = 5",
+    "not": 'say what it may be: at_least = "yellow" means never red',
+    "read": "this table only says what the value is worth; for another value make another measure",
+}
+"""For keys that belong elsewhere."""
+
+
+def _in_words(sentence: Callable[[str], Any], said: Any) -> str:
+    """The cure for what should be a sentence: what it would be with the words that a number lacks."""
+    if isinstance(said, int | float) and not isinstance(said, bool):
+        try:
+            sentence(str(said))
+        except PhraseError as error:
+            if error.cure.startswith("write “"):
+                return error.cure.replace("“", '"').replace("”", '"')
+    return "write it in quotes"
+
+
+def _meant(key: str, said: Any, place: Place, names: Iterable[str]) -> str:
+    """The cure for a key that means nothing where it stands."""
+    known = sorted(names)
+    ours = next((one for one in known if key in _OTHER_WORDS.get(one, ())), "")
+    if ours:
+        return f"write {ours}"
+    if isinstance(said, Mapping) and "instead" in known:
+        return f"for another table write [{'.'.join(map(str, place))}.instead.{key}]"
+    if place and key in _AT_THE_TOP:
+        return f"put it at the very top of the file, above the first [table]: {key} = …"
+    cure = spell(key, known)
+    return cure if cure.startswith("did you mean") else ELSEWHERE.get(key, cure)
 
 
 def is_number(said: Any) -> bool:
