@@ -23,7 +23,7 @@ from worker.assess import shown_score
 from worker.lib import assets
 from worker.lib.clock import DAY, day_number, day_text, end_of_day, local_day, seconds
 from worker.lib.problems import Problem, Problems
-from worker.lib.shape import spell, written
+from worker.lib.shape import spell
 from worker.lib.store import Row
 from worker.plays import rules
 from worker.plays.records import NEWS_DAYS
@@ -31,8 +31,9 @@ from worker.review import lookback as tally
 from worker.review import records, words
 from worker.review.lookback import BEFORE, Act, Left, LookBack, Square, Stayed, View
 from worker.review.past import Asked, Departure, Past
-from worker.scoring import bands, scorecard
+from worker.scoring import bands
 from worker.scoring.card import GREY, Card
+from worker.scoring.choice import Deck, load_deck
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment
 from worker.web.words import look as band_look
@@ -80,16 +81,18 @@ def backfill(workspace: Workspace) -> dict[str, str]:
     return fetched.troubles
 
 
-def recipe(name: str) -> Card:
-    """A card of ours by its name, or a card's file. Raises Problems."""
+def recipe(name: str) -> Deck:
+    """A card of ours by its name, or a card's file, or a folder of cards. Raises Problems."""
     path = Path(name)
+    if path.is_dir():
+        return load_deck(path)
     if path.suffix != ".toml":
         ours = {one.stem: one for one in (assets.folder("recipes") / "scorecards").glob("*.toml")}
         if name not in ours:
-            cure = f"{spell(name, ours)}; or name a file that ends in .toml"
+            cure = f"{spell(name, ours)}; or name a file that ends in .toml, or a folder of cards"
             raise Problems([Problem("--recipe", 0, "", f"there is no recipe {name!r}", cure)])
         path = ours[name]
-    return scorecard.load(written(path), path.name)
+    return load_deck(path)
 
 
 def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
@@ -125,7 +128,7 @@ def known_sources(workspace: Workspace) -> Callable[[int], Sources]:
 
 
 def look_back(
-    workspace: Workspace, card: Card, days: int, *, as_of: str = "", troubles: Mapping[str, str] | None = None,
+    workspace: Workspace, deck: Deck, days: int, *, as_of: str = "", troubles: Mapping[str, str] | None = None,
     progress: Progress = _quietly,
 ) -> LookBack:  # fmt: skip
     """Who left in the last `days` days, and what the card would have said, from nothing that was not known by then.
@@ -138,7 +141,7 @@ def look_back(
             now = min(now, end_of_day(day_number(as_of), workspace.time_zone))
         except (ValueError, OverflowError):
             raise Problems([Problem("--as-of", 0, "", f"{as_of!r} is no day", "write it as 2026-01-31")]) from None
-    return _LookingBack(workspace, card, days, now, progress).tell(troubles or {})
+    return _LookingBack(workspace, deck, days, now, progress).tell(troubles or {})
 
 
 @dataclass
@@ -149,8 +152,8 @@ class _Trail:
     departure: Departure
     day: int
     """The local day on which they left."""
-    seen: dict[int, Assessment] = field(default_factory=dict)
-    """Days before they left -> what the card would have said."""
+    seen: dict[int, tuple[Card, Assessment]] = field(default_factory=dict)
+    """Days before they left -> the card that was for them, and what it would have said."""
     standing: bands.Standing | None = None
     signals: frozenset[str] = frozenset()
     heard: int = 0
@@ -176,8 +179,9 @@ class _Watch:
 class _LookingBack:
     """One look-back: the walk before each departure, and the weeks of everybody."""
 
-    def __init__(self, workspace: Workspace, card: Card, days: int, now: int, progress: Progress) -> None:
-        self._workspace, self._card, self._days, self._progress = workspace, card, days, progress
+    def __init__(self, workspace: Workspace, deck: Deck, days: int, now: int, progress: Progress) -> None:
+        self._workspace, self._days, self._progress = workspace, days, progress
+        self._deck, self._order = deck, deck.main.order
         self._store = workspace.store
         self._now = now
         self._since = self._now - days * DAY
@@ -189,6 +193,8 @@ class _LookingBack:
         self._payments = records.payments(self._store, self._since - VALUE_DAYS * DAY, self._now)
         self._watches: dict[str, _Watch] = {}
         self._bands: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        """measure -> on how many of the days that were looked at a card asked it, and on how many it was known."""
         self._known: Counter[str] = Counter()
         self._weeks = _weeks(days)
 
@@ -206,7 +212,7 @@ class _LookingBack:
         """Who left by choice in the period (the last time they did); and who left otherwise, and how."""
         trails: dict[str, _Trail] = {}
         otherwise: dict[str, str] = {}
-        by_choice = {outcome.removeprefix("left ") for outcome in self._card.leaving} or {"by choice"}
+        by_choice = {outcome.removeprefix("left ") for outcome in self._deck.main.leaving} or {"by choice"}
         for past in self._pasts.values():
             gone = [one for one in past.departures() if one.at > self._since]
             chosen = [one for one in gone if one.how in by_choice]
@@ -228,17 +234,17 @@ class _LookingBack:
             since = trail.past.since(at)
             if since is not None:
                 asked.append(Asked(trail.past.customer_id, at, today, since))
-        found = records.judged(self._store, self._card, asked, self._sources)
+        found = records.judged_by(self._store, self._deck, asked, self._sources)
         for one in asked:
             if one.customer_id in found:
-                self._step(self._trails[one.customer_id], one, found[one.customer_id], days)
+                self._step(self._trails[one.customer_id], one, *found[one.customer_id], days)
 
-    def _step(self, trail: _Trail, one: Asked, assessment: Assessment, days: int) -> None:
+    def _step(self, trail: _Trail, one: Asked, card: Card, assessment: Assessment, days: int) -> None:
         if days in BEFORE:
-            trail.seen[days] = assessment
-        trail.red_for = trail.red_for + 1 if assessment.band == self._card.order[-1] else 0
+            trail.seen[days] = card, assessment
+        trail.red_for = trail.red_for + 1 if assessment.band == self._order[-1] else 0
         previous = trail.standing
-        trail.standing = bands.settle(self._card, previous, assessment, one.at, one.today)
+        trail.standing = bands.settle(card, previous, assessment, one.at, one.today)
         new_signals = frozenset(assessment.signals) - trail.signals
         new_facts = {
             row["kind"]: str(row["at"])
@@ -252,7 +258,7 @@ class _LookingBack:
         happening = rules.Happening(
             one.customer_id, trail.past.name, one.at, str(one.today), trail.standing.band,
             previous.band if previous and turned else "",
-            answers=tuple(dict.fromkeys(do for driver in assessment.drivers if (do := self._answer(driver.measure)))),
+            answers=tuple(dict.fromkeys(do for driver in assessment.drivers if (do := _answer(card, driver.measure)))),
             new_signals=new_signals, new_facts=new_facts,
         )  # fmt: skip
         for play in self._workspace.plays.values():
@@ -260,9 +266,6 @@ class _LookingBack:
                 trail.last_acts[play.name] = one.at
                 if days <= BEFORE[0]:
                     trail.acts.append(Act(day_text(one.today), days, play.name, play.title, _does(play)))
-
-    def _answer(self, measure: str) -> str:
-        return self._card.measures[measure].do if measure in self._card.measures else ""
 
     # -- everybody, once a week
 
@@ -275,19 +278,20 @@ class _LookingBack:
             since = past.since(at)
             if since is not None and (trail is None or at < trail.departure.at):
                 asked.append(Asked(past.customer_id, at, today, since))
-        found = records.judged(self._store, self._card, asked, self._sources)
+        found = records.judged_by(self._store, self._deck, asked, self._sources)
         for one in asked:
             if one.customer_id in found:
-                self._note(self._watches.setdefault(one.customer_id, _Watch()), one.today, found[one.customer_id])
+                self._note(self._watches.setdefault(one.customer_id, _Watch()), one.today, *found[one.customer_id])
 
-    def _note(self, watch: _Watch, today: int, assessment: Assessment) -> None:
+    def _note(self, watch: _Watch, today: int, card: Card, assessment: Assessment) -> None:
         self._bands[assessment.band] += 1
+        self._asked.update([*card.measures])
         self._known.update(name for name, judged in assessment.measures.items() if judged.points is not None)
-        worst = self._card.order[-1]
+        worst = self._order[-1]
         watch.seen += 1
         if assessment.band == worst:
             if watch.band != worst:
-                watch.since, watch.why = today, tally.why(self._card, assessment)
+                watch.since, watch.why = today, tally.why(card, assessment)
             watch.red += 1
             watch.until = today
         watch.band = assessment.band
@@ -295,7 +299,7 @@ class _LookingBack:
     # -- telling
 
     def _told(self, troubles: Mapping[str, str]) -> LookBack:
-        card = self._card
+        deck, card = self._deck, self._deck.main
         paid_before = {
             customer_id: self._paid(customer_id, trail.departure.at) for customer_id, trail in self._trails.items()
         }
@@ -317,7 +321,8 @@ class _LookingBack:
         seen = sum(self._bands.values())
         today = local_day(self._now, self._workspace.time_zone)
         return LookBack(
-            business=self._workspace.config.workspace.name, card=card.name, version=card.version,
+            business=self._workspace.config.workspace.name,
+            card=", ".join(one.name for one in deck.cards.values()), version=deck.version,
             since=day_text(today - self._days), until=day_text(today), days=self._days,
             best=card.order[0], worst=card.order[-1],
             left=tuple(left), left_otherwise=dict(sorted(Counter(self._otherwise.values()).items())),
@@ -327,9 +332,9 @@ class _LookingBack:
             last_heard=self._last_heard(),
             mostly_grey=self._bands[GREY] * 2 >= seen > 0, average=round(seen / self._weeks),
             unseen={
-                name.replace("_", " "): words.percent(self._known[name], seen)
-                for name, one in card.measures.items()
-                if one.points is not None and not one.watch_only and self._known[name] * 2 < seen
+                name.replace("_", " "): words.percent(self._known[name], self._asked[name])
+                for each in deck.cards.values() for name, one in each.measures.items()
+                if one.points is not None and not one.watch_only and self._known[name] * 2 < self._asked[name]
             },
             paid_left=tally.money(tally.total(paid_before.values())),
             paid_stayed=tally.money(tally.total(self._paid(customer_id, self._now) for customer_id in red)),
@@ -352,13 +357,14 @@ class _LookingBack:
         )  # fmt: skip
 
     def _view(self, trail: _Trail, days: int) -> View:
-        on, assessment = day_text(trail.day - days), trail.seen.get(days)
-        if assessment is None:
+        on = day_text(trail.day - days)
+        if days not in trail.seen:
             return View(days, on, "", "", ())
-        return View(days, on, assessment.band, shown_score(assessment), tally.why(self._card, assessment))
+        card, assessment = trail.seen[days]
+        return View(days, on, assessment.band, shown_score(assessment), tally.why(card, assessment))
 
     def _stayed(self, customer_id: str, watch: _Watch) -> Stayed:
-        still = watch.band == self._card.order[-1]
+        still = watch.band == self._order[-1]
         return Stayed(
             customer_id, self._pasts[customer_id].name or customer_id, day_text(watch.since),
             "" if still else day_text(watch.until), watch.red, watch.why, tally.money(self._paid(customer_id, self._now)),
@@ -372,6 +378,10 @@ class _LookingBack:
             if until - VALUE_DAYS * DAY < row["at"] <= until:
                 found[row["label"]] += row["value"]
         return dict(found)
+
+
+def _answer(card: Card, measure: str) -> str:
+    return card.measures[measure].do if measure in card.measures else ""
 
 
 def _may_again(play: rules.Play, last: int | None, at: int) -> bool:

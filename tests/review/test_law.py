@@ -11,10 +11,13 @@ from tests.conftest import START
 from tests.review.pasts import DAYS, News, by_what_was_heard, drawn, tell, verdicts
 from worker.intake.records import roll_up_customer
 from worker.lib import assets
-from worker.lib.clock import DAY
+from worker.lib.clock import DAY, end_of_day, local_day
 from worker.lib.store import SqliteStore, Store
 from worker.lookback import known_sources
+from worker.review import records
+from worker.review.past import Asked
 from worker.scoring.card import Card
+from worker.scoring.choice import FILE, deck_of
 from worker.scoring.scorecard import load
 from worker.workspace import Workspace
 
@@ -148,6 +151,45 @@ def test_a_beginning_that_became_known_later_makes_nobody_older_then(store: Stor
         in then
     )
     assert '"state":"not_applicable"' not in later.split('"usage_trend":')[1].split("}")[0]
+
+
+BY_AGE = """
+name = "{name}"
+[measures.how_old]
+read = "age in days"
+sliding = "0 -> 0, 400 -> 100"
+[dimensions.age]
+share = 100
+measures = {{ how_old = 100 }}
+[bands]
+green = "70 and up"
+"""
+CHOICE = """
+who = "age >= 5 days"
+cards = ["new.toml when age < 60 days", "old.toml otherwise"]
+"""
+
+
+def test_a_beginning_that_became_known_later_chooses_no_other_card_then_and_no_other_age(store: Store) -> None:
+    cards = {f"{name.lower()}.toml": BY_AGE.format(name=name) for name in ("New", "Old")}
+    deck = deck_of({**cards, FILE: CHOICE})
+    for day in range(50, 140):
+        tell(store, News(0, "usage", day * DAY, day * DAY), day)
+
+    def said(day: int) -> list[tuple[str, int]]:
+        [past] = records.pasts(store, START + DAYS * DAY, "UTC").values()
+        today = local_day(START) + day
+        since = past.since(end_of_day(today))
+        asked = [Asked(past.customer_id, end_of_day(today), today, since)] if since is not None else []
+        found = records.judged_by(store, deck, asked, by_what_was_heard(store)).values()
+        return [(card.name, int(one.readings["how_old"].value or 0)) for card, one in found]
+
+    before = [said(day) for day in (49, 52, 70, 120)]
+    assert before == [[], [], [("New", 20)], [("Old", 70)]]
+    tell(store, News(0, "joined", 5 * DAY, 200 * DAY), 900)
+
+    assert [said(day) for day in (49, 52, 70, 120)] == before
+    assert said(200) == [("Old", 195)]
 
 
 def test_a_departure_does_not_tell_of_itself_before_it_happened(store: Store) -> None:

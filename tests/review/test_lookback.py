@@ -16,6 +16,7 @@ from tests.conftest import START
 from tests.review.pasts import DAYS, News, tell
 from worker import lookback, setup
 from worker.cli import main
+from worker.lib import assets
 from worker.lib.clock import DAY, HOUR, VirtualClock
 from worker.lib.problems import Problems
 from worker.review import words
@@ -222,6 +223,46 @@ def test_who_left_is_told_with_why_and_the_other_side_too(workspace: Workspace) 
     assert look.horizons[-1].absent == 1
     assert look.horizons[-1].paid["red"] == {"USD": "147"}
     assert (look.paid_left, look.unseen["last nps"]) == ({"USD": "147"}, "0%")
+
+
+ALL_IS_WELL = """
+name = "Newcomers"
+[measures.sneezes]
+read = "number of usage in the last 7 days"
+points = ["otherwise -> 100"]
+[dimensions.sneezes]
+share = 100
+measures = { sneezes = 100 }
+[bands]
+green = "70 and up"
+yellow = "40 and up"
+"""
+
+
+def test_each_is_held_against_the_card_of_the_folder_that_was_for_them_then(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    _a_past(workspace)
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    ours = assets.folder("recipes") / "scorecards" / "starter.toml"
+    (folder / "starter.toml").write_text(ours.read_text("utf-8"), "utf-8")
+    (folder / "newcomers.toml").write_text(ALL_IS_WELL, "utf-8")
+    choice = 'cards = ["newcomers.toml when age < 240 days", "starter.toml otherwise"]'
+    (folder / "cards.toml").write_text(choice, "utf-8")
+
+    young = lookback.look_back(workspace, lookback.recipe(str(folder)), 250)
+    (folder / "cards.toml").write_text(choice.replace("240", "200"), "utf-8")
+    old = lookback.look_back(workspace, lookback.recipe(str(folder)), 250)
+
+    assert (young.card, old.card) == ("Newcomers, Starter",) * 2
+    assert young.version != old.version
+    assert [one.score for one in young.left[0].before] == ["100", "100", "100"]
+    assert [one.band for one in old.left[0].before] == ["green", "green", "red"]
+    assert old.left[0].before[2].why[0] == "has all but stopped using it"
+    assert 0 < young.left[0].red_for < old.left[0].red_for
+    assert "last nps" in old.unseen
+    assert "sneezes" not in old.unseen
 
 
 def test_the_page_needs_nothing_but_itself_and_takes_names_as_names(sqlite_workspace: Workspace) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @main.command(epilog="Example: keepwell -w acme lookback --html lookback.html")
 @click.option(
-    "--recipe", default="", metavar="CARD", help="A recipe's name, as `starter`, or a card's file; else your own card."
+    "--recipe",
+    default="",
+    metavar="CARD",
+    help="A recipe's name, as `starter`, a card's file or a folder of cards; else your own.",
 )
 @click.option("--days", type=click.IntRange(30, 1830), default=365, show_default=True, help="How far to look back.")
 @click.option("--as-of", "as_of", default="", help="End with this local day instead of now.")
@@ -47,7 +50,7 @@ def _look_back(
 
     if to is not None and not to.resolve().parent.is_dir():
         raise click.BadParameter(f"{str(to.parent)!r} is no folder, so nothing could be written", param_hint="--html")
-    card = joined.recipe(recipe) if recipe else workspace.card
+    deck = joined.recipe(recipe) if recipe else workspace.deck
     troubles: dict[str, str] = {}
     if not no_pull:
         click.echo("Asking the vendors for all there is to know; the first time this may take a while.", err=True)
@@ -57,7 +60,7 @@ def _look_back(
         length=joined.steps(days), label="Looking back", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         look = joined.look_back(
-            workspace, card, days, as_of=as_of, troubles=troubles, progress=lambda done: bar.update(done - bar.pos)
+            workspace, deck, days, as_of=as_of, troubles=troubles, progress=lambda done: bar.update(done - bar.pos)
         )
     if to is not None:
         to.write_text(joined.as_page(look), "utf-8")

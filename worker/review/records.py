@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
 
-from worker.lib.clock import DAY
 from worker.lib.store import Row, Store, sql
 from worker.review.past import Asked, Past, Step
 from worker.scoring import measures
 from worker.scoring.card import Card
-from worker.scoring.measures import Moment, Reading, Sources
+from worker.scoring.choice import Choice, Deck
+from worker.scoring.dealing import dealt
+from worker.scoring.measures import Moment, Sources
 from worker.scoring.score import Assessment, assess
 
 
@@ -29,14 +29,12 @@ def pasts(store: Store, now: int, time_zone: str) -> dict[str, Past]:
         step = Step(row["kind"], row["label"], row["at"], row["known_at"], row["until"])
         former[row["customer_id"]].append(step)
     first = {row["customer_id"]: row["at"] for row in store.rows(sql("review", "first_known"))}
-    return {
-        row["id"]: Past(
-            row["id"], row["name"], row["time_zone"] or time_zone, tuple(steps.get(row["id"], ())), first[row["id"]],
-            tuple(former.get(row["id"], ())),
-        )  # fmt: skip
-        for row in store.rows(sql("review", "customers"))
-        if row["id"] in first
-    }
+    found = {}
+    for row in store.rows(sql("review", "customers")):
+        id_, zone = row["id"], row["time_zone"] or time_zone
+        if id_ in first:
+            found[id_] = Past(id_, row["name"], zone, tuple(steps[id_]), first[id_], tuple(former[id_]))
+    return found
 
 
 def kinds_known(store: Store) -> dict[str, int]:
@@ -89,31 +87,28 @@ def _by_customer(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def judged(
     store: Store, card: Card, asked: Collection[Asked], sources: Callable[[int], Sources]
 ) -> dict[str, Assessment]:
-    """What the card says of each customer as of a moment of its own; one moment a customer.
+    """What one card says of each customer: as `judged_by`, for whoever it is for."""
+    found = judged_by(store, Deck({"": card}, (Choice("", None),)), asked, sources)
+    return {name: assessment for name, (_, assessment) in found.items()}
+
+
+def judged_by(
+    store: Store, deck: Deck, asked: Collection[Asked], sources: Callable[[int], Sources]
+) -> dict[str, tuple[Card, Assessment]]:
+    """What the card that was for them says of each customer as of a moment of its own; one moment a customer.
 
     Nothing that became known after that moment has any influence: facts, kinds and beginnings count from when they
     were known, and `sources` says what could be known at all by then.
     """
-    ageless = replace(card, measures={name: replace(one, not_in_first=0) for name, one in card.measures.items()})
     together: dict[tuple[frozenset[str], frozenset[str]], list[Asked]] = defaultdict(list)
     for one in asked:
         then = sources(one.at)
         together[frozenset(then.connected or ()), frozenset(then.down)].append(one)
-    found: dict[str, Assessment] = {}
+    found: dict[str, tuple[Card, Assessment]] = {}
     for (connected, down), group in together.items():
-        moments = [Moment(one.customer_id, one.at, one.today) for one in group]
-        readings = measures.read(store, ageless, moments, Sources(connected, down), known=True)
-        for one in group:
-            if one.customer_id in readings:
-                found[one.customer_id] = assess(card, _of_age(card, readings[one.customer_id], one))
+        then = Sources(connected, down)
+        moments = [Moment(one.customer_id, one.at, one.today, since=one.since) for one in group]
+        for card, hand in dealt(store, deck, moments, then, known=True):
+            for customer_id, readings in measures.read(store, card, hand, then, known=True).items():
+                found[customer_id] = card, assess(card, readings)
     return found
-
-
-def _of_age(card: Card, readings: Mapping[str, Reading], one: Asked) -> dict[str, Reading]:
-    """Without the measures that do not apply to somebody so young: by the beginning that was known then."""
-    return {
-        name: Reading("not_applicable")
-        if name in card.measures and one.at - one.since < card.measures[name].not_in_first * DAY
-        else reading
-        for name, reading in readings.items()
-    }

@@ -144,8 +144,9 @@ class _Asking:
 
     def _born(self) -> None:
         table, since = ("identities", "at") if self._door.people else ("customers", "first_at")
-        rest = f"worklist w join {table} c on c.id = w.customer_id and c.{since} <= w.at where w.pass = :pass"
-        self._add("''", [f"c.{since}"], rest)
+        since = f"coalesce(w.since, c.{since})"
+        rest = f"worklist w join {table} c on c.id = w.customer_id and {since} <= w.at where w.pass = :pass"
+        self._add("''", [since], rest)
 
     def _attribute(self, name: str) -> int:
         """The newest at the moment; not of an identity that its source had deleted by then."""

@@ -50,6 +50,9 @@ class Moment:
     today: int
     age_known: bool = True
     """False where only the attribute `customer_since` can say for how long they have been one."""
+    since: int | None = None
+    """Since when they had been a customer, as was known then; None for what we know of it today. A later delivery may
+    tell of an earlier beginning, so a past that is read as it was known must say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,10 @@ class _Pass:
             self.end(store)
             store.many(
                 sql("scoring", "add_moment"),
-                [{"pass": this, "customer_id": m.customer_id, "at": m.at, "today": m.today} for m in moments],
+                [
+                    {"pass": this, "customer_id": m.customer_id, "at": m.at, "today": m.today, "since": m.since}
+                    for m in moments
+                ],
             )
             is_cut = self._door.is_rollup and store.run(sql("scoring", "cut_days"), {"pass": this, "cut": cut})
         self._open = (this, cut)
