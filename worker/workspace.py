@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
@@ -20,7 +20,7 @@ from worker.facts import Delivery, Parsed
 from worker.intake import events, imports, pulses
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer
 from worker.lib import assets
-from worker.lib.clock import HOUR, Clock, SystemClock
+from worker.lib.clock import HOUR, Clock, SystemClock, VirtualClock
 from worker.lib.http import Http
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import spell
@@ -35,6 +35,9 @@ from worker.scoring.choice import Deck, deck_of
 from worker.scoring.measures import Sources
 
 _T = TypeVar("_T")
+
+CLOCK_STANDS: Final = "clock_stands_at"
+"""The switch of a demo that was kept: the moment at which its time stands still, so that its days stay the last ones."""
 
 QUIET_AFTER = 6 * HOUR
 """A pull that has not succeeded for so long, or for four of its turns, makes its source count as down."""
@@ -319,8 +322,13 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
     if problems or deck is None or plays is None or templates is None:
         store.close()
         raise Problems(problems)
-    clock = clock or SystemClock()
+    clock = clock or _clock(store)
     return Workspace(config, store, clock, registry.connect(config, clock), deck, plays, templates, files)
+
+
+def _clock(store: Store) -> Clock:
+    stands_at = "" if store.pending_migrations() else switch(store, CLOCK_STANDS)
+    return VirtualClock(int(stands_at)) if stands_at else SystemClock()
 
 
 def unfit(card: Card, plays: Mapping[str, rules.Play], config: Config, file: str) -> list[Problem]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,3 +68,24 @@ def test_every_webhook_is_accepted_and_every_kind_of_fault_is_met(result: dict[s
     assert {
         "429_bare", "429_with_retry_after", "500", "duplicate_webhook", "reordered_webhook", "failed_item"
     } <= result["faults_met"].keys()  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_a_demo_that_was_kept_can_be_looked_at_when_its_vendors_are_gone(tmp_path: Path) -> None:
+    kept = tmp_path / "the demo"
+    command = [sys.executable, "-m", "worker"]
+    made = subprocess.run(
+        [*command, "demo", "--once", "--weeks", "2", "--customers", "20", "--port", "0", "--keep", str(kept)],
+        capture_output=True, text=True, check=True, timeout=240,
+    )  # fmt: skip
+    offered = [shlex.split(line)[1:] for line in made.stdout.splitlines() if line.startswith("  keepwell -w ")]
+
+    assert {words[2] for words in offered} == {"lookback", "explain", "score", "show", "lint", "preview", "facts"}
+    for words in [*offered, ["-w", str(kept), "run"]]:
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        assert "  LOOK  keap" not in done.stdout
+    [scored] = [words for words in offered if words[2] == "score"]
+    now = subprocess.run([*command, *scored[:3]], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "as of 2026-01-19" in now
+    assert re.search(r"^green +[1-9]", now, re.MULTILINE)

@@ -175,13 +175,17 @@ def schedule(workspace: Workspace) -> None:
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another world.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True, help="Of the dashboard.")
-def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port: int) -> None:
+@click.option(
+    "--keep", type=click.Path(path_type=Path), help="Keep its workspace in this new folder, to try commands on."
+)
+def demo(once: bool, as_json: bool, weeks: int, customers: int, seed: int, port: int, keep: Path | None) -> None:
     """Show the whole river with no account anywhere: pretend vendors on loopback, twelve weeks in a minute or two."""
     from worker.sandbox.demo import Demo
 
     logging.getLogger().setLevel(logging.ERROR)  # the mailbox tells every word of SMTP
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that nothing of it is left behind
-    sys.exit(Demo(weeks=weeks, customers=customers, seed=seed, port=port).show(once=once, as_json=as_json))
+    made = Demo(weeks=weeks, customers=customers, seed=seed, port=port, keep=keep)
+    sys.exit(made.show(once=once, as_json=as_json))
 
 
 def _told_to_stop() -> threading.Event:

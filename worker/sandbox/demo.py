@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -26,7 +27,8 @@ import requests
 from worker import check, controls, setup
 from worker.app import create_app
 from worker.assess import shown_score
-from worker.lib.clock import DAY, HOUR, VirtualClock, day_text
+from worker.lib.clock import DAY, HOUR, VirtualClock, day_text, iso, local_day
+from worker.lib.problems import Problem, Problems
 from worker.plays.records import main_contact, set_switch
 from worker.river import Turn, turn
 from worker.sandbox.servers.base import Faults, PretendVendor
@@ -39,7 +41,7 @@ from worker.sandbox.servers.zendesk import PretendZendesk
 from worker.sandbox.world import PAST_DAYS, Servers, World
 from worker.scoring import records
 from worker.web import auth
-from worker.workspace import Workspace, open_workspace
+from worker.workspace import CLOCK_STANDS, Workspace, open_workspace
 
 START: Final = 1_767_571_200
 """2026-01-05T00:00:00Z, a Monday: the same demo every time."""
@@ -50,6 +52,8 @@ SURE_FAULTS: Final = ["429_bare", "429_with_retry_after", "500"]
 DUPLICATED, REORDERED = 0.05, 0.05
 MORNING: Final = 10 * HOUR
 EVENTS_A_REQUEST: Final = 1000
+CARD: Final = "scorecard.toml"
+"""What the card of a demo that is kept is called."""
 
 _CONFIG: Final = """\
 [workspace]
@@ -91,12 +95,28 @@ port = {smtp}
 tls = "none"
 """
 
+_KEPT: Final = """\
+# A demo that was kept: all that it heard and scored. It is connected to nobody, and its clock stands at {now}.
+
+[workspace]
+name = "Sandbox Software"
+scorecard = "{card}"
+"""
+
 
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, *, weeks: int = 12, customers: int = 200, seed: int = 7, port: int = 0) -> None:
-        """`port` 0 takes a free one."""
+    def __init__(
+        self, *, weeks: int = 12, customers: int = 200, seed: int = 7, port: int = 0, keep: Path | None = None
+    ) -> None:
+        """`port` 0 takes a free one. `keep` is a new or empty folder for what is left of it; None leaves nothing.
+
+        Raises Problems for a folder that holds something.
+        """
+        if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+            raise Problems([Problem("--keep", 0, "", f"{str(keep)!r} holds something already", "name a new folder")])
+        self._keep = keep
         self._weeks, self._customers, self._seed = weeks, customers, seed
         self._clock = VirtualClock(START)
         self._began = time.monotonic()  # how long it took is told in the machine's own time
@@ -124,8 +144,13 @@ class Demo:
             else:
                 for line in [*in_words(result), *(f"  LOOK  {one}" for one in check.check(workspace).findings)]:
                     click.echo(line)
-            if not once:
-                self._serve_on(workspace)
+            try:
+                if not once:
+                    self._serve_on(workspace)
+            finally:
+                if self._keep is not None:
+                    for line in self._kept(workspace, self._keep):
+                        _say(as_json, line)
         return 0
 
     @contextmanager
@@ -140,8 +165,10 @@ class Demo:
     @contextmanager
     def _running(self, *, quiet: bool) -> Iterator[tuple[Workspace, requests.Session]]:
         with ExitStack() as stack:
-            folder = Path(tempfile.mkdtemp(prefix="keepwell-demo-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = self._keep or Path(tempfile.mkdtemp(prefix="keepwell-demo-"))
+            if self._keep is None:
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for vendor in self._vendors:
                 vendor.start()
                 stack.callback(vendor.stop)
@@ -321,6 +348,36 @@ class Demo:
                 found.append(f"{contact_id}: shows {shows}, expected {expected.get(contact_id)}")
         return found
 
+    def _kept(self, workspace: Workspace, folder: Path) -> list[str]:
+        """Make what is left a workspace of its own, connected to nobody; gives what can be tried on it.
+
+        Its clock stands where the demo's does: what was the last week stays the last week.
+        """
+        now = int(self._clock.now())
+        (folder / CARD).write_text(workspace.files[workspace.config.scorecard.name], "utf-8")
+        (folder / "config.toml").write_text(_KEPT.format(now=iso(now), card=CARD), "utf-8")
+        controls.set_mode(workspace, "watch")
+        set_switch(workspace.store, CLOCK_STANDS, str(now), now)
+        today = local_day(now, workspace.time_zone)
+        worst = workspace.store.value(
+            "select c.name from standings s join customers c on c.id = s.customer_id"
+            " where (select count(*) from customers o where o.name = c.name) = 1"
+            " order by case when s.band = :worst then 0 else 1 end, s.since desc, c.name limit 1",
+            {"worst": workspace.card.order[-1]},
+        )
+        ours, card = f"keepwell -w {shlex.quote(str(folder))}", shlex.quote(str(folder / CARD))
+        return [
+            f"\nKept in {folder}. Nobody is connected there, and its clock stands on {day_text(today)}. Try",
+            *(
+                f"  {ours} {one}"
+                for one in (
+                    f"lookback --no-pull --days {max(30, self._weeks * 7)} --as-of {day_text(today)}",
+                    f"explain {shlex.quote(str(worst))} --since {day_text(today - 30)}",
+                    f"score --as-of {day_text(today - 30)}", "show", "lint", f"preview {card}", "facts",
+                )
+            ),
+        ]  # fmt: skip
+
     def _serve_on(self, workspace: Workspace) -> None:
         """Serve the dashboard until Ctrl-C, while the demo's clock goes on with the real one."""
         click.echo(f"\nOpen the dashboard: {auth.create_login_link(workspace)}")
@@ -330,7 +387,8 @@ class Demo:
                 time.sleep(1)  # the visitor's time, not the demo's
                 self._clock.sleep(1)
         except KeyboardInterrupt:
-            click.echo("\nThe demo is over; nothing of it is left on this machine.")
+            left = "" if self._keep else "; nothing of it is left on this machine"
+            click.echo(f"\nThe demo is over{left}.")
 
 
 def in_words(result: dict[str, Any]) -> list[str]:
