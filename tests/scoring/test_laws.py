@@ -23,7 +23,7 @@ READINGS = st.one_of(
     st.builds(Reading, st.just("value"), NUMBERS),
     st.sampled_from([Reading("never"), Reading("expired"), Reading("not_applicable"), Reading("source_down")]),
 )
-COMBINES = ("weighted mean", "mean", "sum", "lowest", "highest", "worst colour")
+COMBINES = ("weighted mean", "mean", "sum", "lowest", "highest", "worst colour", "middle colour")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ GREY: Final = "grey"
 HEALTH: Final = "health"
 """The name of the score that has bands; a card may have others beside it."""
 
-Combine = Literal["weighted mean", "mean", "sum", "lowest", "highest", "worst colour"]
+Combine = Literal["weighted mean", "mean", "sum", "lowest", "highest", "worst colour", "middle colour"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,10 @@ class Mix(Shares):
                 number = min(value for _, value in parts)
             case "highest":
                 number = max(value for _, value in parts)
-            case _:
+            case "worst colour":
                 number = min(colour(value) for _, value in parts)
+            case _:
+                number = sorted(colour(value) for _, value in parts)[(len(parts) - 1) // 2]
         return _shaped(number, self.floor, self.cap, None)
 
     def rounded(self, number: Decimal) -> Decimal:
@@ -308,6 +310,16 @@ class Card:
     @cached_property
     def frames(self) -> dict[Any, Any]:
         """What `mixing` keeps with the card."""
+        return {}
+
+    @cached_property
+    def judged(self) -> dict[str, dict[int, Any]]:
+        """What `score` keeps of each measure, by the very reading: one is shared by all who have the same numbers."""
+        return {name: {} for name in self.measures}
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What `score` keeps of the conditions."""
         return {}
 
     @cached_property

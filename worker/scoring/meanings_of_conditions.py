@@ -40,9 +40,11 @@ def required_condition(expression: Expression) -> Expression:
         required_condition(expression.parts[1])
         return expression
     if not isinstance(expression, _TRUE_OR_FALSE):
-        raise PhraseError(
-            f"“{_said(expression)}” alone is no condition", f"compare it: “{_said(expression)} >= 1”, or “… is missing”"
-        )
+        said = _said(expression)
+        cure = f"compare it: “{said} >= 1”, or “… is missing”"
+        if isinstance(expression, Name):
+            cure += f"; if you know it of your customers: “attribute {said} is yes”"
+        raise PhraseError(f"“{said}” alone is no condition", cure)
     return expression
 
 

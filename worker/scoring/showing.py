@@ -19,6 +19,7 @@ _COMBINED: Final = {
     "lowest": "the lowest of its parts",
     "highest": "the highest of its parts",
     "worst colour": "the worst colour among its parts",
+    "middle colour": "the colour of most of its parts, or of the one in the middle",
 }
 
 

@@ -127,7 +127,10 @@ _ADVICE: Final = {
             "make a measure of it, [measures.…] with this as its read, and compare that measure here",
         ),
         (r"\bweek-?ends?\b|\bweekdays?\b|\b(?:working|business) days?\b", _NO_WEEKDAYS),
-        (r"^(\w+) (?:customers|accounts|clients|users)$", "say by what you know them: “attribute plan is gold”"),
+        (
+            r"^(?:no |not |only |without )?(\w+) (?:customers|accounts|clients|users)$",
+            "say by what you know them: “attribute plan is gold”",
+        ),
         (r"\bband is (?:better|worse|above|below)\b", "name the first band that counts: “band is yellow or worse”"),
     ),
     "sliding": (

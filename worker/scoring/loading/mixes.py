@@ -28,7 +28,15 @@ SCORE: Final = (*_MIX, "range", "rules")
 OTHER: Final = _MIX
 INSTEAD: Final = ("when", "measures", "dimensions")
 
-COMBINES: Final[tuple[Combine, ...]] = ("weighted mean", "mean", "sum", "lowest", "highest", "worst colour")
+COMBINES: Final[tuple[Combine, ...]] = (
+    "weighted mean",
+    "mean",
+    "sum",
+    "lowest",
+    "highest",
+    "worst colour",
+    "middle colour",
+)
 
 IMPORTANCE: Final = {"high": Decimal(4), "normal": Decimal(2), "low": Decimal(1)}
 

@@ -211,12 +211,16 @@ _OTHER_WORDS: Final = {
     "share": ("weight", "weights", "percent"),
     "unknown_if_known_less_than": ("grey", "grey_if_known_less_than", "known_at_least"),
     "when": ("if", "condition", "where"),
-    "who": ("skip", "exclude", "ignore", "who_not", "only", "filter", "customers", "scored"),
+    "who": ("only", "filter", "customers", "scored"),
 }
 """{a key of ours: what people call it}."""
 
 ELSEWHERE: Final = {
     "decimals": "put it below [score], a table of its own above [bands]",
+    **dict.fromkeys(
+        ["skip", "exclude", "except", "ignore", "who_not", "not_who"],
+        'say who is scored instead: who = "attribute test_account is not yes"',
+    ),
     "bonus": "points on top have a table of their own: [bonus] with referrals = 5",
     "not": 'say what it may be: at_least = "yellow" means never red',
     "read": "this table only says what the value is worth; for another value make another measure",
@@ -241,12 +245,14 @@ def _meant(key: str, said: Any, place: Place, names: Iterable[str]) -> str:
     ours = next((one for one in known if key in _OTHER_WORDS.get(one, ())), "")
     if ours:
         return f"write {ours}"
+    if isinstance(said, Mapping) and place == ("score",):
+        return f"for another score write [scores.{key}]; for other shares [score.instead.{key}]"
     if isinstance(said, Mapping) and "instead" in known:
         return f"for another table write [{'.'.join(map(str, place))}.instead.{key}]"
     if place and key in _AT_THE_TOP:
         return f"put it at the very top of the file, above the first [table]: {key} = …"
     cure = spell(key, known)
-    return cure if cure.startswith("did you mean") else ELSEWHERE.get(key, cure)
+    return ELSEWHERE.get(key, cure)
 
 
 def is_number(said: Any) -> bool:
