@@ -13,12 +13,17 @@ from worker.lib.rounding import plain
 from worker.scoring.measures import Reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
     """A measure's reading, and the points it was given; None is left out: it counts as not known."""
 
     reading: Reading
     points: Decimal | None
+
+    @cached_property
+    def text(self) -> str:
+        """As it is kept; written once for all customers who share it."""
+        return _judged(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def _shown(assessment: Assessment) -> dict[str, str]:
         "band": _quoted(assessment.band),
         "coverage": _number(assessment.coverage),
         "dimensions": _object({name: _number(value) for name, value in assessment.dimensions.items()}),
-        "measures": _object({name: _judged(one) for name, one in assessment.measures.items()}),
+        "measures": _object({name: one.text for name, one in assessment.measures.items()}),
         "drivers": "["
         + ",".join([f"[{_quoted(one.measure)},{_number(one.points_lost)}]" for one in assessment.drivers])
         + "]",
@@ -161,23 +166,19 @@ def _shown(assessment: Assessment) -> dict[str, str]:
 
 
 def _judged(one: Judged) -> str:
-    """A measure; a value that is a text stands under `text` instead of `value`."""
-    reading, points = one.reading, _number(one.points)
-    value, text = reading.value, ""
-    if isinstance(value, str):
-        value, text = None, f',"text":{_quoted(value)}'
-    if reading.current is None and reading.normal is None and reading.day is None and reading.frozen is None:
-        start = _COUNTED  # as of most
-    else:
-        frozen = _NULL if reading.frozen is None else f'"{reading.frozen}"'
-        start = (
-            f'{{"current":{_number(reading.current)},"day":{_NULL if reading.day is None else reading.day},'
-            f'"frozen":{frozen},"normal":{_number(reading.normal)},"points":'
-        )
-    return f'{start}{points},"state":"{reading.state}"{text},"value":{_number(value)}}}'
-
-
-_COUNTED: Final = '{"current":null,"day":null,"frozen":null,"normal":null,"points":'
+    """A measure, without what is None; a value that is a text stands under `text` instead of `value`."""
+    reading = one.reading
+    numbers = {"current": reading.current, "normal": reading.normal, "points": one.points}
+    shown = {name: _number(number) for name, number in numbers.items() if number is not None}
+    shown["state"] = _quoted(reading.state)
+    if reading.value is not None:
+        is_text = isinstance(reading.value, str)
+        shown["text" if is_text else "value"] = _quoted(reading.value) if is_text else _number(reading.value)
+    if reading.day is not None:
+        shown["day"] = str(reading.day)
+    if reading.frozen is not None:
+        shown["frozen"] = _quoted(reading.frozen)
+    return _object(shown)
 
 
 def _said(override: Override) -> str:
@@ -225,11 +226,10 @@ def _told(data: Mapping[str, Any]) -> Assessment:
 
 
 def _told_measure(one: Mapping[str, Any]) -> Judged:
-    value = one["text"] if "text" in one else _decimal(one["value"])
-    reading = Reading(
-        one["state"], value, _decimal(one["current"]), _decimal(one["normal"]), one["day"], one["frozen"]
-    )  # fmt: skip
-    return Judged(reading, _decimal(one["points"]))
+    value = one["text"] if "text" in one else _decimal(one.get("value"))
+    current, normal = _decimal(one.get("current")), _decimal(one.get("normal"))
+    reading = Reading(one["state"], value, current, normal, one.get("day"), one.get("frozen"))
+    return Judged(reading, _decimal(one.get("points")))
 
 
 def _override(data: Mapping[str, Any] | None) -> Override | None:

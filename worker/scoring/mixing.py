@@ -14,9 +14,9 @@ the same is known, and kept with the card (`Frame`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from worker.lib.rounding import nine
 from worker.scoring.card import HEALTH, Card, Mix, Shares
@@ -72,6 +72,8 @@ class Frame:
     """Of the score, nine decimals at most."""
     shares: Mapping[str, Decimal]
     """How much of the score each known measure decides by the shares alone; together 1."""
+    costs: dict[tuple[str, Decimal], tuple[Decimal, str, Any]] = field(default_factory=dict)
+    """What `score` keeps here: the drivers of measures and points it has met, the costliest first in order."""
 
 
 def frame(card: Card, known: tuple[str, ...], seen: Known) -> Frame:

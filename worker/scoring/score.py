@@ -7,12 +7,13 @@ has the last word); the band; the signals. How parts become one number, and what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Final
+from typing import Any, Final
 
 from worker.lib.rounding import CONTEXT, nine
+from worker.scoring.alike import edges_of, look_at_scores, part
 from worker.scoring.assessment import Assessment, Driver, Judged, Override
 from worker.scoring.card import GREY, HEALTH, Card, Measure, Rule
 from worker.scoring.expressions import Known, Value, truth
@@ -115,8 +116,8 @@ def _by(measure: Measure, table: Table, value: Value) -> Decimal | None:
     return None if given is None else measure.shaped(given)
 
 
-_MOST: Final = 1024
-"""Values whose points a measure keeps."""
+_MOST: Final = 8_192
+"""Values whose points a measure keeps, and combinations of them of which a card keeps what its conditions came to."""
 
 
 # -- the scores -------------------------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ class _Ruled:
 
 
 def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment:
-    judged, points = _worth(card, found, seen)
+    judged, points, told = _worth(card, found, seen)
     framed = frame(card, tuple(points), seen)
     values = dimensions_of(card, framed, points)
     raw = None
@@ -145,7 +146,7 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
     is_known = base is not None and coverage >= card.least_known
     scores = {name: _rounded(card, name, value) for name, value in bases.items()}
     band = _band(card, base if card.cut_raw else scores[HEALTH]) if is_known else GREY
-    rules = _fired(card, Known(seen.values, band, card.order, scores, dimensions))
+    rules: Mapping[str, Rule] = _asked(card, _fired, told, Known(seen.values, band, card.order, scores, dimensions))
     ruled = {name: _limited(card, name, value, rules.values()) for name, value in bases.items()}
     health = ruled.pop(HEALTH)
     raw_score = _limited(card, HEALTH, base, rules.values(), rounded=False).score if card.cut_raw else None
@@ -163,7 +164,7 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
         measures=judged,
         drivers=() if raw is None else _drivers(card, framed, points, raw),
         rules=tuple(rules),
-        signals=tuple(name for name, signal in card.signals.items() if truth(signal.when, after)),
+        signals=_asked(card, _signals, told, after),
         at_most=health.at_most,
         at_least=health.at_least,
         scores=others,
@@ -171,19 +172,52 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
     )
 
 
-def _worth(card: Card, found: Mapping[str, Reading], seen: Known) -> tuple[dict[str, Judged], dict[str, Decimal]]:
-    """Every measure with its points; and the points, not rounded, of those that are known and may move something."""
+def _worth(
+    card: Card, found: Mapping[str, Reading], seen: Known
+) -> tuple[dict[str, Judged], dict[str, Decimal], tuple[object, ...]]:
+    """Every measure with its points; the points, not rounded, of those that are known and may move something; and what
+    the conditions can tell of each.
+    """
     judged: dict[str, Judged] = {}
     points: dict[str, Decimal] = {}
+    told = []
+    kept: Mapping[str, Mapping[int, _Worth]] = card.judged
     for name, measure in card.by_name:
-        given = None if measure.points is None else _points(measure, found[name], seen)
-        if given is None:
-            judged[name] = Judged(found[name], None)
-            continue
-        judged[name] = Judged(found[name], nine(given))
-        if not measure.watch_only:
-            points[name] = given
-    return judged, points
+        reading = found[name]
+        worth = kept[name].get(id(reading)) or _judged_alone(card, measure, reading, seen)
+        judged[name] = worth.judged
+        told.append(worth.told)
+        if worth.counts is not None:
+            points[name] = worth.counts
+    return judged, points, tuple(told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """One reading of one measure."""
+
+    judged: Judged
+    """It holds the reading, so that nothing else can have its id while this is kept."""
+    counts: Decimal | None
+    """Its points, not rounded; None where it is not known or may not move anything."""
+    told: object
+    """What conditions can tell of its value."""
+
+
+def _judged_alone(card: Card, measure: Measure, reading: Reading, seen: Known) -> _Worth:
+    """What a reading is worth; kept, where the readings of other measures cannot change it."""
+    if "edges" not in card.kept:
+        card.kept["edges"] = edges_of(card)
+    told = part(card.kept["edges"], measure.name, reading.value)
+    given = None if measure.points is None else _points(measure, reading, seen)
+    counts = None if measure.watch_only else given
+    worth = _Worth(Judged(reading, None if given is None else nine(given)), counts, told)
+    if not measure.instead:
+        kept = card.judged[measure.name]
+        if len(kept) >= _MOST:
+            kept.clear()
+        kept[id(reading)] = worth
+    return worth
 
 
 def _in_range(card: Card, number: Decimal) -> Decimal:
@@ -222,6 +256,25 @@ def _others(
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _asked(card: Card, how: Callable[[Card, Known], Any], told: tuple[object, ...], seen: Known) -> Any:
+    """What the rules or the signals come to; asked once for all of whom the conditions can tell the same."""
+    if "looks_at_scores" not in card.kept:
+        card.kept["looks_at_scores"] = look_at_scores(card)
+    if card.kept["looks_at_scores"]:
+        return how(card, seen)
+    known = card.kept.setdefault(how.__name__, {})
+    key = (told, seen.band)
+    if key not in known:
+        if len(known) >= _MOST:
+            known.clear()
+        known[key] = how(card, seen)
+    return known[key]
+
+
+def _signals(card: Card, seen: Known) -> tuple[str, ...]:
+    return tuple(name for name, signal in card.signals.items() if truth(signal.when, seen))
 
 
 def _fired(card: Card, seen: Known) -> dict[str, Rule]:
@@ -273,14 +326,21 @@ def _drivers(card: Card, framed: Frame, points: Mapping[str, Decimal], raw: Deci
     """What each measure costs the score before the rules, against its best."""
     lost: dict[str, Decimal] = {}
     if card.is_mean:
+        costs = []
         for name, share in framed.shares.items():
-            if points[name] != card.highest:
-                lost[name] = nine(share * (card.highest - points[name]))
-    else:
-        for name, best in card.full_marks.items():
-            if name in points and best > points[name]:
-                better = _at(card, framed, {**points, name: best})
-                lost[name] = nine(_in_range(card, better) - raw)
+            key = (name, points[name])
+            cost = framed.costs.get(key)
+            if cost is None:
+                driver = Driver(name, nine(share * (card.highest - points[name])))
+                cost = framed.costs[key] = (-driver.points_lost, name, driver)
+            if cost[0] < 0:
+                costs.append(cost)
+        costs.sort()
+        return tuple([driver for _, _, driver in costs])
+    for name, best in card.full_marks.items():
+        if name in points and best > points[name]:
+            better = _at(card, framed, {**points, name: best})
+            lost[name] = nine(_in_range(card, better) - raw)
     found = [Driver(name, cost) for name, cost in lost.items() if cost > 0]
     found.sort(key=lambda one: (-one.points_lost, one.measure))
     return tuple(found)
