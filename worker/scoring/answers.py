@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from worker.facts import MILLION
 from worker.lib.rounding import CONTEXT, nine, plain
-from worker.scoring.asking import ATTRIBUTES, ENDS, Asked, period_of, window_of
+from worker.scoring.asking import ATTRIBUTES, ENDS, FIRST, TEXT, Asked, period_of, window_of
 from worker.scoring.expressions import Value
 from worker.scoring.reads import Fade, Read
 
-Rows = Mapping[int, Sequence[Mapping[str, Any]]]
+Rows = Mapping[int, Sequence[Sequence[Any]]]
 """The rows of one customer by their place in the statement."""
 
 Raw = tuple[Any, ...]
@@ -121,7 +121,9 @@ def _finder(read: Read, asked: Asked) -> Find:
         return _end_finder(read, places[0][0])
     if period_of(read):
         place = places[0][0]
-        return lambda rows, today, age: tuple(sorted((row["c0"], row["c1"], row["c2"]) for row in rows.get(place, ())))
+        return lambda rows, today, age: tuple(
+            sorted((row[FIRST], row[FIRST + 1], row[FIRST + 2]) for row in rows.get(place, ()))
+        )
     return _sum_finder(read, places)
 
 
@@ -130,13 +132,13 @@ def _end_finder(read: Read, place: int) -> Find:
     spoke = min if read.what == "first" else max
 
     def raw(rows: Rows, today: int, age: int | None) -> Raw:
-        found = [(row["c1"], row["text"], row["c0"]) for row in rows.get(place, ())]
+        found = [(row[FIRST + 1], row[TEXT], row[FIRST]) for row in rows.get(place, ())]
         return spoke(found) if found else ()
 
     return raw
 
 
-def _sum_finder(read: Read, places: Sequence[tuple[int, tuple[str, ...]]]) -> Find:
+def _sum_finder(read: Read, places: Sequence[tuple[int, tuple[int, ...]]]) -> Find:
     dated = read.what in ("since", "since_first")
     merge: Callable[[Sequence[int]], int] = _MERGES.get(read.what, sum)
 
@@ -167,7 +169,7 @@ _MERGES: Final[Mapping[str, Callable[[Sequence[int]], int]]] = {
 
 def attribute_in(rows: Rows, place: int) -> str | None:
     """The text of an attribute; of two of one second the greater holds. None where it is not there, or empty."""
-    return max((row["text"] for row in rows.get(place, ())), default=None) or None
+    return max((row[TEXT] for row in rows.get(place, ())), default=None) or None
 
 
 def day_in(text: str) -> int | None:

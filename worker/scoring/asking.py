@@ -2,22 +2,31 @@
 
 Each part of it asks about one group of kinds, so that the key of the roll-up (customer, kind, label, day) leads to the
 rows that count and to no others, and aggregates them before anything is put together. All parts have the same columns:
-whose it is, the part's number (`place`), a text, and whole numbers `c0`, `c1` …
+a text, whole numbers, the part's number (`place`), and whose it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from worker.scoring.reads import Read, Selection, Window
 
 BORN: Final = 0
-"""The place of the part that says who exists; c0 is since when, epoch seconds."""
+"""The place of the part that says who exists; its number is since when, epoch seconds."""
+
+TEXT: Final = 0
+"""Where the text stands in a row; from `FIRST` on the numbers, and at its end `PLACE` and `WHOSE`."""
+FIRST: Final = 1
+PLACE: Final = -2
+WHOSE: Final = -1
+
+_TODAY: Final = "{today}"
+"""In a statement, the local day of the moment; `Asked.on` says where it is found."""
 
 ENDS: Final = frozenset({"latest", "latest_label", "first"})
-"""Reads of single answers. Rows of text = label, c0 = day, c1 = value; several where some came in one second."""
+"""Reads of single answers. Rows of label, day, value; several where some came in one second."""
 
 ATTRIBUTES: Final = frozenset({"attribute", "days_since_attribute", "days_until_attribute"})
 
@@ -67,10 +76,20 @@ class Asked:
 
     text: str = ""
     binds: dict[str, Any] = field(default_factory=dict)
-    places: dict[Read, tuple[tuple[int, tuple[str, ...]], ...]] = field(default_factory=dict)
-    """{read: ((place, columns), …)}, one for each part that it is put together from."""
+    places: dict[Read, tuple[tuple[int, tuple[int, ...]], ...]] = field(default_factory=dict)
+    """{read: ((place, where in its rows), …)}, one for each part that it is put together from."""
     attributes: dict[str, int] = field(default_factory=dict)
-    """{attribute: place}; a row of text = value for each that is the newest."""
+    """{attribute: place}; a row with the value as its text for each that is the newest."""
+
+    def on(self, days: Collection[int]) -> tuple[str, dict[str, Any]]:
+        """The statement for moments on these local days, with its binds.
+
+        Where all have the same, it is bound once: the engines then work out the edges of windows once and not a row.
+        """
+        if len(days) != 1:
+            return self.text.replace(_TODAY, "w.today"), self.binds
+        (today,) = days
+        return self.text.replace(_TODAY, ":today"), {**self.binds, "today": today}
 
 
 def ask(reads: Iterable[Read], attributes: Iterable[str], door: Door) -> Asked:
@@ -87,7 +106,7 @@ def window_of(read: Read) -> Window:
 def period_of(read: Read) -> int:
     """The days of the periods whose numbers a read needs one by one; 0 for a read that needs sums only.
 
-    Rows of c0 = how many periods before the window's end, c1 = how many, c2 = how much.
+    Rows of how many periods before the window's end, how many, how much.
     """
     if read.what == "median":
         return 1
@@ -139,7 +158,7 @@ class _Asking:
     def _select(place: int, text: str, columns: Sequence[str], rest: str) -> str:
         numbers = ", ".join(f"{column} as c{number}" for number, column in enumerate(columns))
         return f"""
-    select w.customer_id, cast({place} as bigint) as place, {text} as text, {numbers}
+    select {text} as text, {numbers}, cast({place} as bigint) as place, w.customer_id
     from {rest}"""  # noqa: S608
 
     def _born(self) -> None:
@@ -198,11 +217,11 @@ class _Asking:
     def _sum(self, part: _Part) -> None:
         windows = [window_of(read) for read in part.reads]
         shared = Window(min(one.newest for one in windows), _longest(windows))
-        columns: dict[str, str] = {}
+        columns: dict[str, int] = {}
         place = len(self._parts)
         for read in part.reads:
             found = tuple(
-                columns.setdefault(expression, f"c{len(columns)}") for expression in self._columns(read, part, shared)
+                columns.setdefault(expression, FIRST + len(columns)) for expression in self._columns(read, part, shared)
             )
             self._asked.places[read] = (*self._asked.places.get(read, ()), (place, found))
         rest = f"""worklist w
@@ -240,7 +259,7 @@ class _Asking:
         test = f"f.kind in ({self._list(sorted(kinds))}) and f.at <= w.at"
         oldest = _longest([window_of(read) for read in reads])
         if oldest is not None:
-            test += f" and f.day >= w.today - {oldest}"
+            test += f" and f.day >= {_TODAY} - {oldest}"
         if self._door.known:
             test += " and f.known_at <= w.at"
         came = [f"worklist w join facts f on f.{whose} = w.customer_id and {test}"]
@@ -302,13 +321,13 @@ def _longest(windows: Sequence[Window]) -> int | None:
 
 
 def _within(window: Window) -> str:
-    oldest = "" if window.oldest is None else f" and r.day >= w.today - {window.oldest}"
-    return f" and r.day <= w.today - {window.newest}{oldest}"
+    oldest = "" if window.oldest is None else f" and r.day >= {_TODAY} - {window.oldest}"
+    return f" and r.day <= {_TODAY} - {window.newest}{oldest}"
 
 
 def _inside(window: Window, shared: Window) -> str:
     """What is still to be asked of a day that lies in the `shared` window."""
-    tests = [f"r.day <= w.today - {window.newest}"] if window.newest != shared.newest else []
+    tests = [f"r.day <= {_TODAY} - {window.newest}"] if window.newest != shared.newest else []
     if window.oldest != shared.oldest:
-        tests.append(f"r.day >= w.today - {window.oldest}")
+        tests.append(f"r.day >= {_TODAY} - {window.oldest}")
     return " and ".join(tests)

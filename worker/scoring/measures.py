@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation, localcontext
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from worker.lib.rounding import CONTEXT, nine
-from worker.lib.store import Row, Store, sql
+from worker.lib.store import Store, sql
 from worker.scoring.answers import Answer, Find, Raw, Rows, attribute_in, day_in
-from worker.scoring.asking import BORN, Asked, Door, ask
+from worker.scoring.asking import BORN, FIRST, PLACE, WHOSE, Asked, Door, ask
 from worker.scoring.card import Card, Measure
 from worker.scoring.derived import Formula
 from worker.scoring.expressions import Known, Value
@@ -211,7 +211,7 @@ class Told:
         day = None if since is None else day_in(since)
         if day is not None:
             return max(moment.today - day, 0)
-        begun: int = rows[BORN][0]["c0"]
+        begun: int = rows[BORN][0][FIRST]
         return (moment.at - begun) // _DAY if moment.age_known else None
 
 
@@ -235,7 +235,7 @@ class _Pass:
                 found[moment.customer_id] = self._told.readings(moment, got)
         return found
 
-    def _rows(self, store: Store, moments: Sequence[Moment]) -> dict[str, dict[int, list[Row]]]:
+    def _rows(self, store: Store, moments: Sequence[Moment]) -> dict[str, dict[int, list[tuple[Any, ...]]]]:
         this, cut = secrets.token_hex(8), secrets.token_hex(8)
         # The long look is no part of the transaction: while it lasts another process may write, or read its own.
         with store.atomic():
@@ -249,11 +249,12 @@ class _Pass:
             )
             is_cut = self._door.is_rollup and store.run(sql("scoring", "cut_days"), {"pass": this, "cut": cut})
         self._open = (this, cut)
-        found = store.rows(self._of_facts.text, {"pass": cut, **self._of_facts.binds}) if is_cut else []
-        found += store.rows(self._asked.text, {"pass": this, **self._asked.binds})
-        rows: dict[str, dict[int, list[Row]]] = defaultdict(dict)
-        for row in found:
-            rows[row["customer_id"]].setdefault(row["place"], []).append(row)
+        days = {one.today for one in moments}
+        rows: dict[str, dict[int, list[tuple[Any, ...]]]] = defaultdict(dict)
+        for name, asked in ((cut, self._of_facts), (this, self._asked)) if is_cut else ((this, self._asked),):
+            text, binds = asked.on(days)
+            for row in store.tuples(text, {**binds, "pass": name}):
+                rows[row[WHOSE]].setdefault(row[PLACE], []).append(row)
         return rows
 
     def end(self, store: Store) -> None:

@@ -14,7 +14,7 @@ from datetime import date
 from itertools import accumulate
 from typing import Any, Final
 
-from worker.scoring.asking import BORN, ENDS, Asked, period_of, window_of
+from worker.scoring.asking import BORN, ENDS, FIRST, Asked, period_of, window_of
 from worker.scoring.card import Card, Measure
 from worker.scoring.measures import SINCE, Moment, Readings, Sources, Told, Wanted
 from worker.scoring.reads import Calendar, Read, Selection, Window
@@ -30,7 +30,7 @@ _NEVER: Final = 10**9
 _SOME_DAY: Final = 0
 """What a card asks for is the same on every day, but for the stretches of its calendar."""
 
-_COLUMNS: Final = ("c0", "c1")
+_COLUMNS: Final = (FIRST, FIRST + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Sliding:
     def readings(self, history: History, moments: Sequence[Moment]) -> Iterator[tuple[Readings, ...] | None]:
         """The readings at the end of each of these days, oldest first, for each card; None before the customer began."""
         slides = [_Slide(read, history, place) for place, read in enumerate(self._reads, start=1) if read.kinds]
-        rows: dict[int, list[dict[str, Any]]] = {BORN: [{"c0": history.first_at}]}
+        rows: dict[int, list[tuple[Any, ...]]] = {BORN: [("", history.first_at)]}
         ages = SINCE not in history.attributes
         last: tuple[Readings, ...] | None = None
         for moment in moments:
@@ -116,7 +116,7 @@ class _Reader:
         self._told: dict[int | None, Told] = {}
 
     def readings(
-        self, moment: Moment, day: int | None, rows: dict[int, list[dict[str, Any]]], last: Readings | None,
+        self, moment: Moment, day: int | None, rows: dict[int, list[tuple[Any, ...]]], last: Readings | None,
         first: Readings, moved: set[int], *, ages: bool,
     ) -> Readings:  # fmt: skip
         """Those of the moment; the very same object as the day before where nothing can have changed.
@@ -175,11 +175,11 @@ def _steady(measure: Measure) -> tuple[Read, ...] | None:
     return None if any(read.what in _TODAY for read in reads) else reads
 
 
-def _newest(rows: Sequence[Row], at: int) -> list[dict[str, Any]]:
+def _newest(rows: Sequence[Row], at: int) -> list[tuple[Any, ...]]:
     """The rows of an attribute as the statement has them."""
     there = [row for row in rows if row["at"] <= at and (row["gone_at"] is None or row["gone_at"] > at)]
     newest = max((row["at"] for row in there), default=0)
-    return [{"text": row["value"], "c0": newest} for row in there if row["at"] == newest]
+    return [(row["value"], newest) for row in there if row["at"] == newest]
 
 
 class _Slide:
@@ -197,7 +197,7 @@ class _Slide:
         self.next_on = 0
         """The first day on which it has to `move`; on those before, the same lies in its window."""
 
-    def move(self, today: int, rows: dict[int, list[dict[str, Any]]]) -> bool:
+    def move(self, today: int, rows: dict[int, list[tuple[Any, ...]]]) -> bool:
         """Put into `rows` what lies in the window of that day; False where it is what lay in it the day before."""
         window = window_of(_on(self.read, today))
         begin = 0 if window.oldest is None else bisect_left(self._days, today - window.oldest)
@@ -214,7 +214,7 @@ class _Slide:
         elif period:
             rows[self.place] = self._periods(begin, end, today - window.newest, period)
         else:
-            rows[self.place] = [dict(zip(_COLUMNS, self._amounts(begin, end), strict=False))]
+            rows[self.place] = [("", *self._amounts(begin, end))]
         return True
 
     def _next(self, today: int, window: Window, begin: int, end: int, period: int) -> int:
@@ -224,7 +224,7 @@ class _Slide:
         enters = self._days[end] + window.newest if end < len(self._days) else _NEVER
         return min(leaves, enters)
 
-    def _ends(self, begin: int, end: int) -> list[dict[str, Any]]:
+    def _ends(self, begin: int, end: int) -> list[tuple[Any, ...]]:
         at, value, best = (
             ("first_at", "first_value", min) if self.read.what == "first" else ("last_at", "last_value", max)
         )
@@ -232,16 +232,15 @@ class _Slide:
         if not inside:
             return []
         spoke = best(row[at] for row in inside)
-        return [{"text": row["label"], "c0": row["day"], "c1": row[value]} for row in inside if row[at] == spoke]
+        return [(row["label"], row["day"], row[value]) for row in inside if row[at] == spoke]
 
-    def _periods(self, begin: int, end: int, newest: int, length: int) -> list[dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
+    def _periods(self, begin: int, end: int, newest: int, length: int) -> list[tuple[Any, ...]]:
+        found: dict[int, tuple[int, int]] = {}
         for row in self._rows[begin:end]:
             period = (newest - row["day"]) // length
-            sums = found.setdefault(period, {"c0": period, "c1": 0, "c2": 0})
-            sums["c1"] += row["n"]
-            sums["c2"] += row["total"]
-        return list(found.values())
+            n, total = found.get(period, (0, 0))
+            found[period] = (n + row["n"], total + row["total"])
+        return [("", period, n, total) for period, (n, total) in found.items()]
 
     def _amounts(self, begin: int, end: int) -> Sequence[int | None]:
         """As many as the statement has columns for the read."""
