@@ -264,11 +264,13 @@ def _decide(
         assessment = overrides.weighed(card, assessment, override, ended)
         previous = standings.get(customer.id)
         here = overrides.released(previous, before, assessment, moment.at)
-        frozen = bands.frozen_of(
-            card, assessment.readings,
-            partial(_judged, last_good=last_good, override=override, ended=ended),
-            local_day(customer.assessed_at, customer.time_zone),
-        )  # fmt: skip
+        frozen = None
+        if is_down:
+            frozen = bands.frozen_of(
+                card, assessment.readings,
+                partial(_judged, last_good=last_good, override=override, ended=ended),
+                local_day(customer.assessed_at, customer.time_zone),
+            )  # fmt: skip
         standing = bands.settle(card, here, assessment, moment.at, moment.today, frozen)
         decided.append(_Decided(customer, card, moment, last, assessment, previous, standing, expired))
     return decided

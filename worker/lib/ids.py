@@ -12,12 +12,12 @@ _lock = threading.Lock()
 _last = 0
 
 
-def _base32(number: int, width: int) -> str:
-    out = []
-    for _ in range(width):
-        number, digit = divmod(number, 32)
-        out.append(_DIGITS[digit])
-    return "".join(reversed(out))
+_PAIRS: Final = [one + other for one in _DIGITS for other in _DIGITS]
+
+
+def _base32(number: int, pairs: int) -> str:
+    """So many pairs of digits; a number that needs more is cut off on the left."""
+    return "".join([_PAIRS[number >> 10 * place & 1023] for place in range(pairs - 1, -1, -1)])
 
 
 def new_id(prefix: str) -> str:
@@ -25,4 +25,4 @@ def new_id(prefix: str) -> str:
     global _last  # noqa: PLW0603  one counter for the process, behind a lock
     with _lock:
         _last = max(_last + 1, time.time_ns() // 1000)
-        return f"{prefix}_{_base32(_last, 11)}{_base32(secrets.randbits(45), 9)}"
+        return f"{prefix}_{_base32(_last << 45 | secrets.randbits(45), 10)}"

@@ -129,7 +129,12 @@ def _number(number: Decimal | None) -> str:
 
 
 def _object(shown: Mapping[str, str]) -> str:
-    return "{" + ",".join([f"{_quoted(key)}:{one}" for key, one in sorted(shown.items())]) + "}"
+    return "{" + ",".join([f"{_key(name)}{shown[name]}" for name in sorted(shown)]) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _key(name: str) -> str:
+    return f"{_quoted(name)}:"
 
 
 def _list(shown: tuple[str, ...]) -> str:

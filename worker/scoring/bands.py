@@ -146,7 +146,7 @@ def _settled(card: Card, previous: Standing, assessment: Assessment, at: int, da
         previous = Standing(held, at)
     target = _limited(card, assessment, _aimed(card, held, assessment))
     if target == held:
-        return replace(previous, waiting=None, waiting_since=None)
+        return previous if previous.waiting is None else replace(previous, waiting=None, waiting_since=None)
     return _waited(card, previous, target, at, day)
 
 
