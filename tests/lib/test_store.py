@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,11 @@ from worker.lib.store import PostgresStore, SqliteStore, Store, StoreError, migr
 
 
 @pytest.fixture
-def tallies(store: Store) -> Store:
+def tallies(store: Store) -> Iterator[Store]:
     store.run("create table tallies (name text primary key, n bigint not null)")
     store.run("insert into tallies (name, n) values ('visits', 0)")
-    return store
+    yield store
+    store.run("drop table tallies")
 
 
 def _names(store: Store) -> list[str]:
