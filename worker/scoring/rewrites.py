@@ -45,6 +45,10 @@ def _first(found: re.Match[str]) -> str:
     return f"age < {found[1] or '1 '}{found[2]}"
 
 
+def _sunk(found: re.Match[str]) -> str:
+    return f"{found[1]} {'<' if 'more than' in found[0] else '<='} {100 - int(found[2])}%"
+
+
 _ANYWHERE: Final = (
     (r"[“”]", '"'),
     (r"[‘’]", "'"),
@@ -58,6 +62,8 @@ _ANYWHERE: Final = (
 
 _WINDOWS: Final = (
     (r"\bfortnight\b", "2 weeks"),
+    (r"\byesterday\b", "from 2 to 1 days ago"),
+    (r"\bin the last 24 hours\b", "in the last day"),
     (r"\b(?:in|within|over|during|for) (\d+ (?:days?|weeks?|months?|years?))\b", r"in the last \1"),
     (
         r"\b(?:in |over |during |within |for |on )?(?:the )?(?:last|past|previous|trailing) (\d+) ?(\w+)",
@@ -107,6 +113,18 @@ _LABELS: Final = (
 
 _READS: Final = (
     (r"^(?:the|a|an) ", ""),
+    (r"\be-?mails\b", "mails"),
+    (r"\b(?:revenue|spend|spending|turnover)\b", "payments"),
+    (r"\baverage order value\b", "average payment"),
+    (r"\baverage (?:first )?(?:response|reply) time\b", "average first reply"),
+    (r"\b(?:overdue|open|late) invoices\b|\binvoices overdue\b", "unpaid invoices"),
+    (r"\bdowngrades\b", 'plan changes labelled "down"'),
+    (r"\bupgrades\b", 'plan changes labelled "up"'),
+    (r"^number of features(?: used)?\b|\bdifferent features(?: used)?\b", "number of different labels of usage"),
+    (r"^(?:the )?(?:last |latest )?nps(?: score| answer| rating)?$", "latest nps answer"),
+    (r"^days (?:to|till|until|before) (?:the )?(?!attribute)(\w+)$", r"days until attribute \1"),
+    (r"^(\w+) date$", r"days until attribute \1"),
+    (r"^(?:tenure|customer age) in (\w+)$", r"age in \1"),
     (r"\b(?:the )?(?:total number|count|amount) of\b|\bhow many\b|\bhow often\b|\bcount\b|# ?of\b", "number of"),
     (r"\b(?:the )?sum(?: of)?\b|\btotal (?:amount |sum )?of\b", "total"),
     (r"\b(?:the )?(?:mean|avg)(?: of)?\b|\baverage of\b", "average"),
@@ -157,7 +175,26 @@ _CONDITIONS: Final = (
     (r"!(?!=)", "not "),
     (r"×", "*"),
     (r"÷", "/"),
-    (r"(\d),(\d)", r"\1.\2"),
+    (r"(?<![\d,])(\d{1,3}),(\d{3}),(\d{3})(?![\d,])", r"\1\2\3"),
+    (r"(?<![\d,])(\d{1,3}),(\d{3})(?![\d,])", r"\1\2"),
+    (r"(\d),(\d{1,2})(?!\d)", r"\1.\2"),
+    (r"(?<=[\s=<>])[$€£] ?(?=\d)", ""),
+    (r"(\d)k\b", r"\g<1>000"),
+    (r"\bis (not )?in \(", r"\1in ("),
+    (r"\bis ((?:not )?[a-z]\w*), (?:or )?([a-z]\w*)$", r"is \1 or \2"),
+    (r"\battribute (\w+) is (?:within|in) (?:the next )?(\d+) days$", r"days until attribute \1 <= \2"),
+    (r"^(\w+) (?:is )?(?:in|within) (?:less than )?(?:the next )?(\d+) days$", r"days until attribute \1 <= \2"),
+    (r"^(\w+) (?:has |is )?(?:dropped|fell|fallen|decreased|declined|down) (?:by )?(?:more than )?(\d+)%$", _sunk),
+    (r"^(\w+) (?:drops?|falls?|sinks?|goes|went) (?:to )?(?=below|under|less|above|over|more)", r"\1 "),
+    (r"\bdivided by\b", "/"),
+    (r"\bplus\b", "+"),
+    (r"\bminus\b", "-"),
+    (r"\btimes\b|(?<=\w) x (?=\w)", "*"),
+    (r"\b(?:coalesce|ifnull|default) ?\((\w+), ([^,()]+)\)", r"if(\1 is missing, \2, \1)"),
+    (r"\b(?:average|avg|mean) ?\(([^,()]+), ([^,()]+), ([^,()]+)\)", r"(\1 + \2 + \3) / 3"),
+    (r"\b(?:avg|mean) ?\(([^,()]+), ([^,()]+)\)", r"(\1 + \2) / 2"),
+    (r"\bsum ?\(([^,()]+), ([^,()]+)\)", r"(\1 + \2)"),
+    (r"^(.+) if (.+) else (.+)$", r"if(\2, \1, \3)"),
     (r"\bisn't\b|\bis no\b|\bare not\b|\bis not equal to\b", "is not"),
     (r"\b(?:colour|color|band|status) (?:is|=|are) (?:at least|>=)? ?(\w+) or (?:above|up|higher|better)\b", r"band is \1 or better"),
     (r"\b(?:colour|color|band|status) (?:is|=|are) (\w+) or (?:below|lower|worse)\b", r"band is \1 or worse"),
@@ -337,7 +374,12 @@ def _about_kinds() -> list[Pair]:
             r"\btickets? (?:opened|created|submitted|filed|reported|received|logged)\b(?! in the last [a-z ]*now)",
             "tickets raised",
         ),
-        (r"\b(?:support )?cases\b", "tickets"),
+        (r"\b(?:support )?cases\b|\bsupport tickets\b", "tickets"),
+        (r"\bnumber of tickets (?=in the last|ever|this calendar)", "number of tickets raised "),
+        (
+            r"\bnumber of (?!open |solved |different |support )([a-z]+) tickets (?=in the last|ever)",
+            r'number of tickets raised labelled "\1" ',
+        ),
         (r"\b(?:support )?requests (?=raised|open)", "tickets "),
         (r"\bopen_tickets(?= (?:not )?labelled)", "number of open tickets"),
         (r"\bunpaid_invoices(?= (?:not )?labelled)", "number of unpaid invoices"),

@@ -116,11 +116,30 @@ def in_our_words(start: str, text: str, is_understood: Callable[[str], bool]) ->
 _NO_WEEKDAYS: Final = "days of the week are not told apart: let fewer days be full marks, or count weeks: “weeks with usage in the last 12 weeks”"
 
 _ADVICE: Final = {
-    "read": ((r"\bweek-?ends?\b|\bweekdays?\b|\b(?:working|business) days?\b", _NO_WEEKDAYS),),
+    "read": (
+        (
+            r"\busers\b|\b(?:people|persons) (?:with|who)",
+            "make a measure of what each of them does, and count: “number of people with active_days >= 1”",
+        ),
+        (r" per (?:day|week|month)$", "say over how long: “… per week in the last 8 weeks”"),
+        (r"\bhours\b", "days are the smallest unit: “days since the last login”"),
+        (
+            r"\bdeviation\b|\bvariance\b",
+            "hold it against their own normal: against = “usage per week from 12 to 4 weeks ago”",
+        ),
+        (r" / | vs | divided by ", "two readings make a formula: name each as a measure, and formula = “one / other”"),
+        (r"\bweek-?ends?\b|\bweekdays?\b|\b(?:working|business) days?\b", _NO_WEEKDAYS),
+    ),
     "span": (
         (r"^(?:forever|always|ever|unlimited|never)$", "take the line out: without it an answer does not grow old"),
     ),
     "expression": (
+        (
+            r"\b(?:any|one|two|three|all|every) (?:of the )?(?:measures?|dimensions?)\b",
+            'let the worst speak: combine = "worst colour" in the dimension or below [score]',
+        ),
+        (r"^(?:always|true|everybody|everyone|all)$", "what always holds needs no condition"),
+        (r"[<>]=? ?\"\d{4}-", "ask how long ago a date is: “days since attribute started_on < 90”"),
         (r"\bthen\b", 'write only the condition here; what follows is a line of its own: at_most = "yellow"'),
         (
             r"\b(?:children|people)\b|^(?:percentile|z-score) of",
@@ -152,6 +171,9 @@ def _advice(start: str, said: str) -> str:
                 Shape.READING: f"begin with “latest {word}” or “average {word}”",
                 Shape.EVENT: f"begin with “days with {word}”, “number of {word}” or “total {word}”",
             }[KINDS[kinds[0]].shape]
+    own = re.match(r"(latest|first|average|median|lowest|highest|total) (\w+)( in the last .+| ever)?$", said)
+    if own:
+        return f"is it a kind of your own? write “{own[1]} custom.{own[2]}{own[3] or ''}”"
     return f"is it one of the customer's attributes? write “attribute {said}”" if re.fullmatch(r"\w+", said) else ""
 
 
@@ -187,9 +209,9 @@ def _nearest_kind(guess: str) -> str:
     if begins or near:
         return f"did you mean {(begins or near)[0]!r}?"
     cure = spell(guess, known)
-    if cure.startswith("did"):
-        return cure
     own = re.sub(r"\W+", "_", guess).strip("_")
+    if cure.startswith("did"):
+        return f"{cure} One of your own is written custom.{own}"
     return f"`keepwell facts` lists them; one of your own is written custom.{own}"
 
 

@@ -122,6 +122,9 @@ class Asking:
                 if problem and not (isinstance(leaf, Name) and misnamed):
                     self.page.note(place, *problem)
                     self.page.is_misnamed = True
+            for what, text in _points_compared(asked):
+                cure = f"compare points: {what} < 40"
+                self.page.note(place, f"{what} is a number of points, and never “{text}”", cure)
             for name, text in _texts_compared(asked):
                 draft = measures.get(name)
                 if draft and draft.is_number and not text.replace(".", "", 1).isdigit():
@@ -195,6 +198,18 @@ def comparisons(expression: Expression) -> Iterator[tuple[str, Number]]:
         case Compare(left, _, right):
             yield from comparisons(left)
             yield from comparisons(right)
+
+
+def _points_compared(expression: Expression) -> Iterator[tuple[str, str]]:
+    """Each score or dimension that is compared with a text, as a condition names it, and the text."""
+    match expression:
+        case Both(parts) | Either(parts):
+            for part in parts:
+                yield from _points_compared(part)
+        case Not(part):
+            yield from _points_compared(part)
+        case Compare(ScoreOf(name) | DimensionOf(name) as side, _, Literally(str() as text)):
+            yield (f"dimension {name}" if isinstance(side, DimensionOf) else "score"), text
 
 
 def _texts_compared(expression: Expression) -> Iterator[tuple[str, str]]:
