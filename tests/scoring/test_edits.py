@@ -110,6 +110,8 @@ WORKS: list[tuple[str, list[tuple[str, str]], dict[str, Any], dict[str, Any]]] =
     ("starter", [rule("quiet", "days since the last login > 30", 'at_most = "red"')], {"facts": [fact("login", "2026-02-01")]}, {"band": "red"}),
     ("starter", [("", '[measures.csat]\nread = "latest custom.csat"\nsliding = "1 -> 0, 5 -> 100"\n'), ("last_nps = 50, open_tickets = 50", "csat = 50, open_tickets = 50"), ("", '[rules.detractor]\nwhen = "last_nps <= 6"\nat_most = "yellow"\nbecause = "unhappy"\n')], {"facts": [fact("custom.csat", value=4)]}, {"score": 97.5}),
     ("saas", [("active_days = 40, usage_trend = 40, features_used = 20", "active_days = 50, usage_trend = 50"), ("measures = { last_nps = 100 }", "measures = { last_nps = 50, features_used = 50 }")], {"values": {"features_used": 0}}, {"score": 92.5}),
+    ("saas", [(NPS, 'points = ["from 0 to 6 -> 0", "7 or 8 -> 50", "from 9 to 10 -> 100"]\n')], {"values": {"last_nps": 7}}, {"score": 92.5}),
+    ("coaching", [('"below 2 -> 0", "below 3 -> 25", "below 4 -> 60", "otherwise -> 100"', '"1 -> red", "2 or 3 -> yellow", "from 4 to 5 -> green"')], {"values": {"coach_thinks": 3}}, {"score": 96.25}),
     ("saas", [("4 -> 100", "8 -> 100")], {}, {"score": 96}),
     ("saas", [("active_days >= 15 and", "active_days >= 10 and")], {"values": {"last_nps": 6}}, {"band": "yellow"}),
     ("saas", [('green = "70 and up"', 'green = "80 and up"')], {"values": {"last_nps": 0, "open_tickets": 2}}, {"score": 79.4, "band": "yellow"}),

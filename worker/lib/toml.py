@@ -204,7 +204,7 @@ _CURES: Final = (
     # how tomllib begins its sentence, what we say, the cure
     ("Cannot overwrite a value", "{key} is set a second time", "keep one of the two"),
     ("Duplicate inline table key", "a key is set twice between the same braces", "keep one of the two"),
-    ("Cannot declare", "the table {line} appears a second time", "put its keys under the first one"),
+    ("Cannot declare", "the table {line} appears a second time", "give it another name, or put its keys under the first one"),
     ("Cannot ", "{key} was already given as a whole above", "put all of it in one place"),
     ("Unclosed array", "the list that begins here is not closed", "end it with ]"),
     ("Unclosed inline table", "the braces are not closed in this line", "end it with }"),

@@ -161,15 +161,16 @@ class Steps:
             return str(self.steps[place])
         return _remainder(self.steps[:place])
 
-    def gaps(self, *, counts: bool = False) -> tuple[str, ...]:
+    def gaps(self, whole: tuple[Decimal, Decimal | None] | None = None) -> tuple[str, ...]:
         """The values that no step takes, in words, rising: `below 0`, `above 3 to below 5`, `any other text`.
 
-        What `counts` is a whole number from 0 up, so that nothing is missing between 3 and 4, or below 0.
+        What is `whole` lies between these two (None is without end) and has no fractions, so that nothing is missing
+        between 3 and 4, or below 0.
         """
         edges = self._edges()
         silent = [not any(step.takes(value) for step in self.steps) for value in _around(edges)] if edges else []
-        if counts:
-            silent = [one and not _is_between_counts(edges, place) for place, one in enumerate(silent)]
+        if whole is not None:
+            silent = [one and _holds_whole(edges, place, *whole) for place, one in enumerate(silent)]
         found = [str(step) for step in _runs(edges, silent)]
         if self.labels() and not any(step.edge == "otherwise" for step in self.steps):
             found.append("any other text")
@@ -320,15 +321,14 @@ def _around(edges: Sequence[Number]) -> Iterator[Decimal]:
     yield values[-1] + 1
 
 
-def _is_between_counts(edges: Sequence[Number], place: int) -> bool:
-    """Whether no whole number from 0 up lies at this place of `_around`."""
+def _holds_whole(edges: Sequence[Number], place: int, lowest: Decimal, highest: Decimal | None) -> bool:
+    """Whether a whole number from the lowest to the highest lies at this place of `_around`."""
     if place % 2:
         at = edges[place // 2].value
-        return at < 0 or at != at.to_integral_value()
-    if place // 2 == len(edges):
-        return False
-    low = Decimal(-1) if place == 0 else max(edges[place // 2 - 1].value, Decimal(-1))
-    return low.to_integral_value(ROUND_FLOOR) + 1 >= edges[place // 2].value
+        return at == at.to_integral_value() and at >= lowest and (highest is None or at <= highest)
+    least = lowest if place == 0 else max(edges[place // 2 - 1].value.to_integral_value(ROUND_FLOOR) + 1, lowest)
+    is_last = place // 2 == len(edges)
+    return (is_last or least < edges[place // 2].value) and (highest is None or least <= highest)
 
 
 def _runs(edges: Sequence[Number], chosen: Sequence[bool]) -> list[Step]:

@@ -33,7 +33,7 @@ from worker.scoring.expressions import (
 from worker.scoring.points import FULL, Each, Number, Step, Steps, Table
 from worker.scoring.reads import Rank, Read, Window
 
-_ANSWERS: Final = {
+ANSWERS: Final = {
     "nps_answer": (Decimal(0), Decimal(10)),
     "pulse": (Decimal(1), Decimal(5)),
     "ticket_rating": (Decimal(0), Decimal(1)),
@@ -104,7 +104,7 @@ def _read_extent(read: Read) -> Extent:
         case "count" | "now" | "since" | "since_first" | "labels" | "age":
             return Extent(none)
         case "latest" | "first" | "average" | "median" | "lowest" | "highest":
-            known = [_ANSWERS.get(kind, (None, None)) for kind in read.kinds]
+            known = [ANSWERS.get(kind, (None, None)) for kind in read.kinds]
             if len(known) == 1:
                 return Extent(*known[0])
     return Extent()

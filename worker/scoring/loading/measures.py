@@ -17,6 +17,7 @@ from worker.scoring.expressions import Expression
 from worker.scoring.loading.bands import Bands, Range
 from worker.scoring.loading.page import LABEL, NAME, Body, Page, Place, decimal, is_number
 from worker.scoring.points import Each, Steps, Table, colours, resolve, spread
+from worker.scoring.reach import ANSWERS
 from worker.scoring.reads import Portfolio, Rank, Read
 
 KEYS: Final = (
@@ -190,7 +191,7 @@ class _Measures:
         if None in found:
             return None
         steps = Steps(tuple(step for step in found if step))
-        gaps = steps.gaps(counts=_is_count(source) and not shares)
+        gaps = steps.gaps(None if shares else _whole_numbers(source))
         if gaps and not (steps.labels() and numbers_only(source)):
             cure = (
                 "end with “otherwise -> leave out”, or with points" if steps.labels() else "end with “otherwise -> …”"
@@ -289,9 +290,15 @@ def numbers_only(source: Source | None) -> bool:
 _COUNTS: Final = frozenset({"days_with", "weeks_with", "months_with", "count", "now", "labels", "since", "since_first"})
 
 
-def _is_count(source: Source | None) -> bool:
-    """What is read is a whole number from 0 up."""
-    return isinstance(source, Read) and source.what in _COUNTS and not source.per and source.fade is None
+def _whole_numbers(source: Source | None) -> tuple[Decimal, Decimal | None] | None:
+    """From where to where what is read goes, if it has no fractions: a count, or an answer on a scale."""
+    if not isinstance(source, Read):
+        return None
+    if source.what in ("latest", "first") and source.kinds in ({"nps_answer"}, {"pulse"}):
+        return ANSWERS[next(iter(source.kinds))]
+    if source.what in _COUNTS and not source.per and source.fade is None:
+        return Decimal(0), None
+    return None
 
 
 def _is_plain_number(label: str) -> bool:
