@@ -176,6 +176,7 @@ CURED: list[tuple[tuple[str, str], str]] = [
     (rule("x", "age < 1 month", 'at least = "yellow"'), "write at_least = …"),
     (rule("x", "attribute arr > 10,000", 'at_most = "red"'), "write “attribute arr > 10000”"),
     (rule("x", "dimension adoption is red", 'at_most = "yellow"'), "compare points: dimension adoption < 40"),
+    (rule("x", "adoption < 40", 'at_most = "yellow"'), "write “dimension adoption”"),
     (rule("x", "usage_trend dropped by 30%", 'at_most = "yellow"'), "write “usage_trend <= 70%”"),
     (rule("x", "renewal in less than 90 days", 'at_most = "yellow"'), "write “days until attribute renewal <= 90”"),
     (rule("x", "any measure is red", 'at_most = "red"'), 'combine = "worst colour"'),

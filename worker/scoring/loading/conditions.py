@@ -152,7 +152,8 @@ class _Named:
             case BandIs(band, reach) if band not in (self.bands if reach else [*self.bands, GREY]):
                 return f"there is no band {band!r}", spell(band, [*self.bands, GREY])
             case Name(name) if name not in self.measures:
-                return f"there is no measure {name!r}", _named(name, self.measures)
+                cure = f"write “dimension {name}”" if name in self.dimensions else _named(name, self.measures)
+                return f"there is no measure {name!r}", cure
             case DimensionOf(name) if name not in self.dimensions:
                 return f"there is no dimension {name!r}", spell(name, self.dimensions)
             case ScoreOf(name) if name not in (HEALTH, *self.scores):
