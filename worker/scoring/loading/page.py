@@ -84,7 +84,7 @@ class Page:
         if not isinstance(body, dict):
             self.note(place, f"{place[-1]} is no table", f"write [{dotted}.some_name]")
             return []
-        found = []
+        found: list[tuple[str, Body]] = []
         for name, inside in body.items():
             if not isinstance(inside, dict):
                 shown = "some_name" if place[-1] == "instead" else name  # what stands there is a line of such a table
@@ -122,7 +122,8 @@ class Page:
 
     def percent(self, sentence: Callable[[str], Decimal], place: Place, body: Body, key: str) -> Decimal | None:
         """A share like `"50%"`, as 0.5; None where there is none."""
-        if is_number(said := body.get(key)):
+        said: Any = body.get(key)
+        if is_number(said):
             shown = said * 100 if 0 < said < 1 else said
             self.note((*place, key), f"{said!r} is no sentence", f'write it in quotes: "{plain(decimal(shown))}%"')
             return None
