@@ -26,7 +26,7 @@ DRIFTING = {
     "unpaid_invoices": Reading("value", Decimal(1)),
     "last_nps": Reading("value", Decimal(4), day=20_470),
     "open_tickets": Reading("value", Decimal(0)),
-    "days with usage from 12 to 4 weeks ago": Reading("value", Decimal(6)),
+    "days with usage from 12 to 4 weeks ago": Reading("value", Decimal(30)),
     "number of planned cancellations now": Reading("value", Decimal(0)),
 }
 
