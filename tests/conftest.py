@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from worker.lib.clock import VirtualClock
 from worker.lib.store import PostgresStore, Row, SqliteStore, Store, StoreError
@@ -17,6 +18,10 @@ START = 1_767_225_600
 """2026-01-01T00:00:00Z: where virtual time begins unless a test says otherwise."""
 
 POSTGRES = os.environ.get("KEEPWELL_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+
+
+settings.register_profile("quick", settings(max_examples=40))
+settings.load_profile("quick")
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from worker.web.hooks import MOST_BYTES, hooks
 NOW: Final = 1_767_225_600
 """2026-01-01T00:00:00Z"""
 
-MUTATIONS: Final = 3_000
+MUTATIONS: Final = 1_000
+"""In the quick suite; the proof makes three times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +220,12 @@ def letters_that_are_not_ascii_are_a_wrong_signature_and_no_fault(door: Door) ->
             _refused(door, replace(whole, secret=whole.secret + odd), 401)
 
 
-def nothing_that_was_tampered_with_is_accepted_and_nothing_makes_it_stumble(door: Door) -> None:
-    dice = random.Random(8)
+def nothing_that_was_tampered_with_is_accepted_and_nothing_makes_it_stumble(
+    door: Door, mutations: int = MUTATIONS
+) -> None:
+    dice = random.Random(11)
     whole = door.signed(door.case.known)
-    for _ in range(MUTATIONS):
+    for _ in range(mutations):
         changed = _mutated(whole, door.case, dice)
         status, answer = door.send(changed)
         assert 400 <= status < 500, f"{status} {answer} for {changed}"

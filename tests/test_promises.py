@@ -39,6 +39,15 @@ def test_every_integration_keeps(name: str, promise: Callable[[Door], None], sql
         promise(door)
 
 
+@pytest.mark.prove
+@pytest.mark.parametrize("name", sorted(WITH_A_CASE))
+def test_of_thousands_that_were_tampered_with_none_is_accepted(name: str, sqlite_store: Store) -> None:
+    with promises.door(*WITH_A_CASE[name], sqlite_store) as door:
+        promises.nothing_that_was_tampered_with_is_accepted_and_nothing_makes_it_stumble(
+            door, mutations=3 * promises.MUTATIONS
+        )
+
+
 def test_every_integration_that_hears_webhooks_says_how_they_are_signed() -> None:
     missing = sorted(f"tests/integrations/cases_{name}.py" for name in HEARING.keys() - CASES.keys())
 

@@ -109,7 +109,7 @@ class Stage:
         return turn(self.workspace)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.prove)])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     clock = VirtualClock(START + MORNING)
     keap, stripe, zendesk, slack = PretendKeap(clock), PretendStripe(clock), PretendZendesk(clock), PretendSlack(clock)

@@ -91,18 +91,22 @@ class Business:
 
     def happens(self, contact_id: str, kind: str, *, at: int | None = None, value: int = 1, label: str = "") -> None:
         """A fact of this customer, known at once."""
-        found = records.identity(self.store, Identity("keap", contact_id))
-        assert found is not None
-        moment = self.now if at is None else at
-        number = self.store.value("select count(*) as n from facts")
-        fact = Fact(kind, moment, "test", f"{kind}:{number}", value * MILLION, label)
-        records.add_facts(self.store, found.customer_id, found.id, [fact], known_at=self.now)
+        self._happen(contact_id, kind, [self.now if at is None else at], value, label)
 
     def uses(self, contact_id: str, days: int, *, until: int | None = None) -> None:
         """Used on each of so many days, the last one `until`."""
         last = self.now if until is None else until
-        for day in range(days):
-            self.happens(contact_id, "usage", at=last - day * DAY, label="reports")
+        self._happen(contact_id, "usage", [last - day * DAY for day in range(days)], 1, "reports")
+
+    def _happen(self, contact_id: str, kind: str, moments: list[int], value: int, label: str) -> None:
+        found = records.identity(self.store, Identity("keap", contact_id))
+        assert found is not None
+        number = self.store.value("select count(*) as n from facts")
+        facts = [
+            Fact(kind, at, "test", f"{kind}:{number + place}", value * MILLION, label)
+            for place, at in enumerate(moments)
+        ]
+        records.add_facts(self.store, found.customer_id, found.id, facts, known_at=self.now)
 
     # -- what is done -------------------------------------------------------------------------------------------------
 

@@ -221,7 +221,7 @@ def linked_worlds(draw: st.DrawFn) -> tuple[list[Sighting], list[Sighting]]:
     return world, draw(st.permutations(world))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(orders=linked_worlds())
 def test_where_links_are_declared_the_order_of_arrival_does_not_change_who_is_who(
     orders: tuple[list[Sighting], list[Sighting]],

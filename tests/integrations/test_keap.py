@@ -830,7 +830,7 @@ def busy_keap() -> Iterator[tuple[PretendKeap, KeapCrm, CrmIds]]:
     keap.stop()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     theirs=st.fixed_dictionaries({}, optional=VALUES),
     earlier=st.fixed_dictionaries({}, optional=VALUES),

@@ -176,7 +176,7 @@ NASTY = st.text(
 ])  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(subject=NASTY, name=NASTY, text=NASTY, html=NASTY)
 def test_no_text_of_a_customer_s_adds_a_header_or_a_recipient(
     sink: Sink, mailer: SmtpMailer, subject: str, name: str, text: str, html: str
@@ -195,7 +195,7 @@ def test_no_text_of_a_customer_s_adds_a_header_or_a_recipient(
     assert b"\n" not in envelope.original_content.replace(b"\r\n", b"")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(NASTY)
 def test_only_a_plain_address_is_written_to(sink: Sink, mailer: SmtpMailer, words: str) -> None:
     for to in (words, f"{words}@engines.example", f"ada@{words}"):

@@ -781,7 +781,7 @@ def _tells_no_refusal(about: Object, final: dict[str, Object]) -> bool:
     return bool(last["status"] == "open" and last["attempt_count"] == 1 and last["next_payment_attempt"] is None)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS, seed=st.integers(0, 10**6))
 def test_what_is_open_now_is_right_in_any_order_with_repeats_and_gaps(
     acts: list[tuple[str, int]], seed: int, sqlite_store: Store
@@ -813,7 +813,7 @@ def test_what_is_open_now_is_right_in_any_order_with_repeats_and_gaps(
         assert now_open(sqlite_store, invoice["id"]).get("unpaid_invoice", 0) == int(owed)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS, seed=st.integers(0, 10**6))
 def test_how_often_a_customer_planned_to_leave_is_remembered_after_it_was_taken_back(
     acts: list[tuple[str, int]], seed: int, sqlite_store: Store

@@ -328,7 +328,7 @@ def test_the_same_month_by_export_or_by_both_makes_equal_facts_and_webhooks_brin
 EXAMPLES = itertools.count(1)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acts=st.lists(
         st.tuples(st.sampled_from(["reply", "solve", "reopen", "urgent", "low", "delete"]), st.integers(1, DAY)),

@@ -201,7 +201,7 @@ def test_a_mail_that_would_name_what_is_not_coming_in_is_not_written() -> None:
 def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
     [mail] = [one.effect for one in plan(PLAYS, TEMPLATES, FAILED)[0] if isinstance(one.effect, Mail)]
 
-    assert mail.rests_on == ["payment_failed"]
+    assert mail.rests_on == ("payment_failed",)
 
 
 def test_what_is_over_is_not_acted_on() -> None:

@@ -20,7 +20,7 @@ from worker.scoring.scorecard import load
 
 STARTER = load((folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8"))
 Entry = TypeVar("Entry")
-LAW = settings(max_examples=50, deadline=None)  # a card is parsed for every example
+LAW = settings(max_examples=20, deadline=None)  # a card is parsed for every example
 NUMBERS = st.decimals(min_value=-(10**6), max_value=10**6, places=6)
 READINGS = st.one_of(
     st.builds(Reading, st.just("value"), NUMBERS),
