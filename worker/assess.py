@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from zlib import crc32
@@ -169,14 +171,31 @@ def assess_due(
             for found in population.read_in_batches(store, card, moments, sources, everyone=portfolio, size=BATCH):
                 unscored -= found.keys()
                 customers = [due[customer_id] for customer_id in found]
-                decided = _decide(store, card, customers, at, found, said)
-                with store.atomic():
-                    _commit(store, terms, decided, said, run_id, done)
+                with _no_collecting():
+                    decided = _decide(store, card, customers, at, found, said)
+                    with store.atomic():
+                        _commit(store, terms, decided, said, run_id, done)
         with store.atomic():
             _looked_at(store, [due[customer_id] for customer_id in sorted(unscored)], now)
     if part is None:
         all_assessed(store, terms, now)
     return done
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Leave Python's search for circles of objects until a batch is over.
+
+    A batch makes many objects and no circles, and all of them are let go of with it; to go through them meanwhile takes
+    a tenth of the pass.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def all_assessed(store: Store, terms: Terms, now: int) -> None:

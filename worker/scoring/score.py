@@ -147,9 +147,9 @@ def _judged(card: Card, found: Mapping[str, Reading], seen: Known) -> Assessment
     scores = {name: _rounded(card, name, value) for name, value in bases.items()}
     band = _band(card, base if card.cut_raw else scores[HEALTH]) if is_known else GREY
     rules: Mapping[str, Rule] = _asked(card, _fired, told, Known(seen.values, band, card.order, scores, dimensions))
-    ruled = {name: _limited(card, name, value, rules.values()) for name, value in bases.items()}
+    ruled = {name: _limited(card, name, value, rules) for name, value in bases.items()}
     health = ruled.pop(HEALTH)
-    raw_score = _limited(card, HEALTH, base, rules.values(), rounded=False).score if card.cut_raw else None
+    raw_score = _limited(card, HEALTH, base, rules, rounded=False).score if card.cut_raw else None
     if is_known:
         band = card.within(_band(card, raw_score if card.cut_raw else health.score), health.at_most, health.at_least)
     else:
@@ -288,27 +288,58 @@ def _fired(card: Card, seen: Known) -> dict[str, Rule]:
     return fired
 
 
-def _limited(card: Card, name: str, base: Decimal | None, fired: Iterable[Rule], *, rounded: bool = True) -> _Ruled:
+def _limited(card: Card, name: str, base: Decimal | None, fired: Mapping[str, Rule], *, rounded: bool = True) -> _Ruled:
     """One score and the bands that the rules leave it. Where two contradict, the most severe has the last word."""
-    rules = [rule for rule in fired if rule.score == name]
+    said = _said(card, name, fired)
     score = base
     if score is not None:
-        score = nine(_in_range(card, score + sum((rule.add for rule in rules), _NONE))) if rules else score
+        score = nine(_in_range(card, score + said.add)) if said.speak else score
         score = _rounded(card, name, score) if rounded else score
-    if not rules:
-        return _Ruled(score)
-    fixed, floors, caps = ([one for rule in rules if (one := getattr(rule, how)) is not None] for how in _HOWS)
     if score is not None:
-        score = min([one for one in fixed if isinstance(one, Decimal)], default=score)
-        score = max([score, *(one for one in floors if isinstance(one, Decimal))])
-        score = min([score, *(one for one in caps if isinstance(one, Decimal))])
-    if name != HEALTH:
-        return _Ruled(score)
-    at_most = card.worst(*bands) if (bands := _bands(card, caps)) else ""
-    at_least = card.best(*bands) if (bands := _bands(card, floors)) else ""
-    if fixed:
-        at_most = at_least = card.within(card.worst(*_bands(card, fixed)), at_most, at_least)
-    return _Ruled(score, at_most, at_least)
+        score = score if said.set is None else said.set
+        score = score if said.floor is None else max(score, said.floor)
+        score = score if said.cap is None else min(score, said.cap)
+    return _Ruled(score, said.at_most, said.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the rules that fired say of one score together."""
+
+    speak: bool
+    """Whether there are any."""
+    add: Decimal
+    set: Decimal | None
+    floor: Decimal | None
+    cap: Decimal | None
+    at_most: str
+    at_least: str
+
+
+def _said(card: Card, name: str, fired: Mapping[str, Rule]) -> _Said:
+    """Worked out once for all of whom the same rules fired."""
+    known: dict[tuple[str, ...], _Said] = card.kept.setdefault("said", {})
+    key = (name, *fired)
+    if key in known:
+        return known[key]
+    rules = [rule for rule in fired.values() if rule.score == name]
+    fixed, floors, caps = ([one for rule in rules if (one := getattr(rule, how)) is not None] for how in _HOWS)
+    at_most = at_least = ""
+    if name == HEALTH:
+        at_most = card.worst(*bands) if (bands := _bands(card, caps)) else ""
+        at_least = card.best(*bands) if (bands := _bands(card, floors)) else ""
+        if fixed:
+            at_most = at_least = card.within(card.worst(*_bands(card, fixed)), at_most, at_least)
+    known[key] = _Said(
+        bool(rules),
+        sum((rule.add for rule in rules), _NONE),
+        min((one for one in fixed if isinstance(one, Decimal)), default=None),
+        max((one for one in floors if isinstance(one, Decimal)), default=None),
+        min((one for one in caps if isinstance(one, Decimal)), default=None),
+        at_most,
+        at_least,
+    )
+    return known[key]
 
 
 _HOWS: Final = ("set", "at_least", "at_most")
