@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.dispatch.business import Business, business
 from worker import controls
-from worker.assess import Assessed, assess_due, new_run
+from worker.assess import BATCH, Assessed, assess_due, new_run
 from worker.facts import Fact, Identity
 from worker.intake import records
 from worker.lib.clock import DAY, HOUR
-from worker.lib.store import Store
+from worker.lib.store import Binds, Row, SqliteStore, Store
 from worker.river import _terms
 
 
@@ -34,11 +35,10 @@ def counts(store: Store) -> dict[str, int]:
     return {table: int(store.value(f"select count(*) as n from {table}")) for table in tables}
 
 
-def assess(here: Business, **more: bool) -> Assessed:
+def assess(here: Business, *, everyone: bool = False) -> Assessed:
     """Stations 2 and 3 alone, at this moment."""
-    return assess_due(
-        here.store, _terms(here.workspace, silent=False), here.now, new_run(here.store, "t", here.now), **more
-    )
+    run_id = new_run(here.store, "t", here.now)
+    return assess_due(here.store, _terms(here.workspace, silent=False), here.now, run_id, everyone=everyone)
 
 
 def live(here: Business, *names: str) -> list[str]:
@@ -66,6 +66,49 @@ def band(here: Business, contact_id: str) -> str:
     return str(
         here.store.value("select band from standings where customer_id = :id", {"id": here.customer(contact_id)})
     )
+
+
+class Counting(SqliteStore):
+    """Counts the statements it is asked to run."""
+
+    asked = 0
+
+    def _rows(self, text: str, binds: Binds) -> list[Row]:
+        self.asked += 1
+        return super()._rows(text, binds)
+
+    def _tuples(self, text: str, binds: Binds) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        return super()._tuples(text, binds)
+
+    def _run(self, text: str, binds: Binds) -> int:
+        self.asked += 1
+        return super()._run(text, binds)
+
+    def _many(self, text: str, binds: Sequence[Binds]) -> int:
+        self.asked += 1
+        return super()._many(text, binds)
+
+
+def statements(here: Business, store: Counting, customers: int) -> int:
+    """How many a pass takes over so many customers in `watch`, when the day has turned."""
+    rows = [{"id": f"cus_{place:04}", "at": here.now - 90 * DAY} for place in range(customers)]
+    store.many("insert into customers (id, first_at) values (:id, :at) on conflict (id) do nothing", rows)
+    assess(here, everyone=True)
+    here.clock.sleep(DAY)
+    before = store.asked
+    assert assess(here).customers == customers
+    return store.asked - before
+
+
+def test_a_pass_asks_by_batches_and_not_by_customers(tmp_path: Path) -> None:
+    store = Counting(tmp_path / "counting.db")
+    store.migrate()
+    with business(tmp_path / "workspace", store) as here:
+        few, many, twice = (statements(here, store, n) for n in (2, BATCH, 2 * BATCH))
+
+    assert many == few
+    assert few < twice < 2 * few
 
 
 def test_the_same_moment_again_adds_no_row(anywhere: Business) -> None:

@@ -26,12 +26,17 @@ class Judged:
         return _judged(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Driver:
     """What a measure costs the score against its best, in points, over what is known."""
 
     measure: str
     points_lost: Decimal
+
+    @cached_property
+    def text(self) -> str:
+        """As it is kept; written once for all customers who share it."""
+        return f"[{_quoted(self.measure)},{_number(self.points_lost)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +154,7 @@ def _shown(assessment: Assessment) -> dict[str, str]:
         "coverage": _number(assessment.coverage),
         "dimensions": _object({name: _number(value) for name, value in assessment.dimensions.items()}),
         "measures": _object({name: one.text for name, one in assessment.measures.items()}),
-        "drivers": "["
-        + ",".join([f"[{_quoted(one.measure)},{_number(one.points_lost)}]" for one in assessment.drivers])
-        + "]",
+        "drivers": f"[{','.join([one.text for one in assessment.drivers])}]",
         "rules": _list(assessment.rules),
         "signals": _list(assessment.signals),
         "at_most": _quoted(assessment.at_most),

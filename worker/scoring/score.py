@@ -362,6 +362,8 @@ def _drivers(card: Card, framed: Frame, points: Mapping[str, Decimal], raw: Deci
             key = (name, points[name])
             cost = framed.costs.get(key)
             if cost is None:
+                if len(framed.costs) >= _MOST:
+                    framed.costs.clear()
                 driver = Driver(name, nine(share * (card.highest - points[name])))
                 cost = framed.costs[key] = (-driver.points_lost, name, driver)
             if cost[0] < 0:
