@@ -27,6 +27,7 @@ import requests
 from worker import check, controls, setup
 from worker.app import create_app
 from worker.assess import shown_score
+from worker.intake.pull import store_raw
 from worker.lib.clock import DAY, HOUR, VirtualClock, day_text, iso, local_day
 from worker.lib.problems import Problem, Problems
 from worker.plays.records import main_contact, set_switch
@@ -189,7 +190,7 @@ class Demo:
             session.headers["X-API-Key"] = auth.create_key(workspace.store, "product", int(self._clock.now()))
             self._world.populate()
             self._hear(environ)
-            self._post(session, list(self._world.past_events()))
+            self._bring_history(workspace, list(self._world.past_events()))
             yield workspace, session
 
     def _environ(self) -> dict[str, str]:
@@ -261,6 +262,13 @@ class Demo:
         for vendor in self._vendors:
             vendor.deliver_hooks(duplicate=DUPLICATED, reorder=REORDERED)
         self._post(session, events)
+
+    def _bring_history(self, workspace: Workspace, events: list[dict[str, Any]]) -> None:
+        """Take in what the product knew before it was connected: known when it happened, as an import is."""
+        now = int(self._clock.now())
+        for place in range(0, len(events), EVENTS_A_REQUEST):
+            body = json.dumps(events[place : place + EVENTS_A_REQUEST])
+            store_raw(workspace.store, "api", "events", f"history_{place}", body, now, history=1)
 
     def _post(self, session: requests.Session, events: list[dict[str, Any]]) -> None:
         for place in range(0, len(events), EVENTS_A_REQUEST):
