@@ -7,11 +7,9 @@ One look at everybody's days is enough for a card whose measures look at one cus
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
@@ -20,14 +18,12 @@ from worker.lib.store import Row, Store, sql
 from worker.review import records
 from worker.review.past import Past
 from worker.scoring import population
+from worker.scoring.alike import edges_of, part
 from worker.scoring.bands import Standing, settle
 from worker.scoring.card import Card
 from worker.scoring.choice import Deck
 from worker.scoring.dealing import dealt
-from worker.scoring.expressions import Both, Compare, Either, Expression, Literally, Name, Not, Spoken, Value
 from worker.scoring.measures import Moment, Reading, Sources
-from worker.scoring.points import Number
-from worker.scoring.rests import names_in
 from worker.scoring.score import Assessment, assess
 from worker.scoring.sliding import History, Sliding, slides
 
@@ -261,7 +257,7 @@ class _Judging:
 
     def __init__(self, card: Card, place: int) -> None:
         self.card, self.place = card, place
-        self._edges = _edges(card)
+        self._edges = edges_of(card)
         self._counted = frozenset(card.in_dimensions())
         self._tokens: dict[str, dict[int, tuple[Reading, object]]] = {name: {} for name in card.measures}
         self._judged: dict[tuple[object, ...], Assessment] = {}
@@ -292,63 +288,11 @@ class _Judging:
 
     def _told(self, name: str, reading: Reading) -> object:
         points = self.card.measures[name].points
-        edges = self._edges.get(name, ())
-        seen = reading.value if edges is None else _between(edges, reading.value)
+        seen = part(self._edges, name, reading.value)
         if name not in self._counted:
-            return seen if name in self._edges else None
+            return seen
         if self.card.measures[name].instead:
             seen = reading.value
         if reading.state != "value" or reading.value is None or points is None:
             return seen, reading.state, reading.current is None
         return seen, points.awarded(reading.value)
-
-
-def _between(edges: Sequence[Decimal], value: Value | None) -> object:
-    """Between which edges a number lies, or on which; a text is itself."""
-    if not isinstance(value, Decimal):
-        return value
-    return bisect_left(edges, value), bisect_right(edges, value)
-
-
-def _edges(card: Card) -> dict[str, list[Decimal] | None]:
-    """{measure, or spoken sentence, that some condition looks at: the numbers it is compared with}.
-
-    None where a condition looks at it in another way, so that every value may count.
-    """
-    found: dict[str, list[Decimal] | None] = {}
-    for condition in _conditions(card):
-        for name, edge in _compared(condition):
-            known = found.setdefault(name, [])
-            if edge is None:
-                found[name] = None
-            elif known is not None:
-                insort(known, edge)
-    return found
-
-
-def _conditions(card: Card) -> list[Expression]:
-    mixes = (card.score, *card.scores.values(), *card.dimensions.values())
-    return [
-        *(rule.when for rule in card.rules.values()),
-        *(signal.when for signal in card.signals.values()),
-        *(other.when for one in card.measures.values() for other in one.instead),
-        *(other.when for mix in mixes for other in mix.instead),
-        *([] if card.who is None else [card.who]),
-    ]
-
-
-def _compared(condition: Expression) -> Iterator[tuple[str, Decimal | None]]:
-    """Each name that a condition looks at, with the number it is compared with; None for any other way of looking."""
-    match condition:
-        case Both(parts) | Either(parts):
-            for part in parts:
-                yield from _compared(part)
-        case Not(part):
-            yield from _compared(part)
-        case Compare(Name() | Spoken() as side, _, Literally(Number(value))) | Compare(
-            Literally(Number(value)), _, Name() | Spoken() as side
-        ):
-            yield next(names_in(side)), value
-        case _:
-            for name in names_in(condition):
-                yield name, None
