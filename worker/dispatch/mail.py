@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -100,14 +101,70 @@ class Rendered:
     html: str
 
 
+@cache
+def _jinja() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_stand_in
+    )
+
+
+@lru_cache(maxsize=64)
+def _read(file: str, text: str) -> Template:
+    """One template; compiled once for all workspaces of a process, as long as its text is the same. Raises Problems."""
+    parts = re.split(r"^\+\+\+[ \t]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
+    if len(parts) != 3 or parts[0].strip():
+        raise Problems([Problem(file, 1, "", "has no head", "begin with +++, subject = …, and +++")])
+    body, body_line = parts[2].strip() + "\n", text[: len(text) - len(parts[2])].count("\n")
+    try:
+        front = shaped(FrontMatter, parse("\n" + parts[1], file), file)
+    except Problems as found:  # a faulty head does not hide a faulty body
+        raise Problems([*found.problems, *_misspelt(file, body_line, "body", body)]) from None
+    problems: list[Problem] = []
+    known = ALWAYS | set(front.needs)
+    compiled = {}
+    for key, source, line in (
+        ("subject", front.subject, 1), ("preheader", front.preheader, 1), ("body", body, body_line)
+    ):  # fmt: skip
+        if misspelt := _misspelt(file, line, key, source):
+            problems += misspelt
+            continue
+        tree = _jinja().parse(source)
+        compiled[key] = _jinja().from_string(source)
+        problems += _tried(file, line, key, compiled[key], known)
+        problems += [
+            Problem(file, line, key, f"names {name!r}, which it does not declare", "add it to needs")
+            for name in sorted(jinja2.meta.find_undeclared_variables(tree) - known)
+        ]
+    if problems:
+        raise Problems(problems)
+    return Template(file.removesuffix(".md"), front, compiled["subject"], compiled["preheader"], compiled["body"])
+
+
+def _misspelt(file: str, line: int, key: str, source: str) -> list[Problem]:
+    """The first fault of Jinja's syntax; it tells no more than one."""
+    try:
+        _jinja().parse(source)
+    except jinja2.TemplateSyntaxError as error:
+        return [Problem(file, line + error.lineno, key, str(error.message), "mend the {{ … }}")]
+    return []
+
+
+def _tried(file: str, line: int, key: str, template: jinja2.Template, known: Iterable[str]) -> list[Problem]:
+    tokens = _Tokens()
+    try:
+        template.render({name: tokens.mark("1") for name in known})
+    except jinja2.UndefinedError:
+        return []  # names what it does not declare: told apart from this
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        return [Problem(file, line, key, f"cannot be written: {error}", "mend the {{ … }}")]
+    return []
+
+
 class Templates:
     """All mail templates, compiled; later folders override earlier ones by name."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Raises Problems with every mistake of every file (of Jinja, the first of each file)."""
-        self._environment = ImmutableSandboxedEnvironment(
-            undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_stand_in
-        )  # fmt: skip
         self._by_name: dict[str, Template] = {}
         problems: list[Problem] = []
         layout = ""
@@ -116,7 +173,7 @@ class Templates:
                 layout = written(folder / "layout.mjml")
             for path in sorted(folder.glob("*.md")):
                 try:
-                    self._by_name[path.stem] = self._read(path)
+                    self._by_name[path.stem] = _read(path.name, written(path))
                 except Problems as found:
                     problems += found.problems
         if problems:
@@ -129,55 +186,6 @@ class Templates:
     def by_name(self) -> Mapping[str, Template]:
         """Every template by its name."""
         return self._by_name
-
-    def _read(self, path: Path) -> Template:
-        text = written(path)
-        parts = re.split(r"^\+\+\+[ \t]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
-        if len(parts) != 3 or parts[0].strip():
-            raise Problems([Problem(path.name, 1, "", "has no head", "begin with +++, subject = …, and +++")])
-        body, body_line = parts[2].strip() + "\n", text[: len(text) - len(parts[2])].count("\n")
-        try:
-            front = shaped(FrontMatter, parse("\n" + parts[1], path.name), path.name)
-        except Problems as found:  # a faulty head does not hide a faulty body
-            raise Problems([*found.problems, *self._misspelt(path.name, body_line, "body", body)]) from None
-        problems: list[Problem] = []
-        known = ALWAYS | set(front.needs)
-        compiled = {}
-        for key, source, line in (
-            ("subject", front.subject, 1), ("preheader", front.preheader, 1), ("body", body, body_line)
-        ):  # fmt: skip
-            if misspelt := self._misspelt(path.name, line, key, source):
-                problems += misspelt
-                continue
-            tree = self._environment.parse(source)
-            compiled[key] = self._environment.from_string(source)
-            problems += self._tried(path.name, line, key, compiled[key], known)
-            problems += [
-                Problem(path.name, line, key, f"names {name!r}, which it does not declare", "add it to needs")
-                for name in sorted(jinja2.meta.find_undeclared_variables(tree) - known)
-            ]
-        if problems:
-            raise Problems(problems)
-        return Template(path.stem, front, compiled["subject"], compiled["preheader"], compiled["body"])
-
-    def _misspelt(self, file: str, line: int, key: str, source: str) -> list[Problem]:
-        """The first fault of Jinja's syntax; it tells no more than one."""
-        try:
-            self._environment.parse(source)
-        except jinja2.TemplateSyntaxError as error:
-            return [Problem(file, line + error.lineno, key, str(error.message), "mend the {{ … }}")]
-        return []
-
-    @staticmethod
-    def _tried(file: str, line: int, key: str, template: jinja2.Template, known: Iterable[str]) -> list[Problem]:
-        tokens = _Tokens()
-        try:
-            template.render({name: tokens.mark("1") for name in known})
-        except jinja2.UndefinedError:
-            return []  # names what it does not declare: told apart from this
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            return [Problem(file, line, key, f"cannot be written: {error}", "mend the {{ … }}")]
-        return []
 
     def render(self, name: str, values: Mapping[str, str], sender: Sender, unsubscribe_url: str) -> Rendered:
         """Write one mail. Raises GiveUp where a value is missing, or a link is no http address."""
