@@ -473,11 +473,6 @@ def _ahead_of_their_time(book: Book, desk: _Desk) -> Iterator[Problem]:
                     )  # fmt: skip
 
 
-def _toml_key(column: str) -> str:
-    key = Reference((), column).key
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
-
-
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
