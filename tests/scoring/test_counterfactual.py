@@ -227,6 +227,6 @@ def test_what_is_proposed_lifts_and_nothing_smaller_does(now: dict[str, int]) ->
     assert not any(ways[smaller] for smaller in range(1, size))
     if size == 1:
         (name, reading), = changed.items()  # fmt: skip
-        assert reading.value is not None
+        assert isinstance(reading.value, Decimal)
         assert abs(reading.value - now[name]) == min(abs(way[name] - now[name]) for way in lifting(now, (name,)))
     assert found == lift(SMALL, assessment)

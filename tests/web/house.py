@@ -31,7 +31,8 @@ from worker.workspace import Workspace
 PASSWORD = "correct horse battery staple"
 
 _RECIPES, _MAILS = assets.folder("recipes"), assets.folder("templates") / "email"
-_FILES = {"doors.toml": """
+_FILES = {
+    "doors.toml": """
 name = "Doors"
 goal = "Small enough to know by heart"
 leaving = ["left by choice"]
@@ -69,7 +70,8 @@ do = "thriving"
 green = "70 and up"
 yellow = "40 and up"
 unknown_if_known_less_than = "50%"
-"""}
+"""
+}
 _DECK = deck_of(_FILES)
 _PLAYS = rules.load((_RECIPES / "plays").glob("*.toml"))
 _TEMPLATES = Templates([_MAILS])
