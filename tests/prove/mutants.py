@@ -184,8 +184,8 @@ MUTANTS = (
         "let a rule fire on what is missing",
         4,
         "worker/scoring/expressions.py",
-        "        if left is None or right is None:\n            return None\n        if isinstance(left, str)",
-        "        if left is None or right is None:\n            return True\n        if isinstance(left, str)",
+        'return (self.sign == "!=") if self._asks_what_it_is else None',
+        "return True",
         ("tests/scoring/test_score.py::test_a_rule_that_hangs_on_what_is_missing_does_not_fire",),
     ),
     Mutant(
