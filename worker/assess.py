@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from zlib import crc32
 
 from worker.dispatch import outbox
 from worker.effects import Alert, Mail, Standing
@@ -70,18 +69,6 @@ class Returned:
     ended_at: int
     heard: str
     """Tells apart the facts that had been taken in before it went down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some of the customers, always the same ones: those of one process among several."""
-
-    place: int = 0
-    of: int = 1
-
-    def __contains__(self, customer_id: str) -> bool:
-        """Whether the customer is among them."""
-        return crc32(customer_id.encode()) % self.of == self.place
 
 
 @dataclass
@@ -148,13 +135,10 @@ class _Decided:
         )
 
 
-def assess_due(
-    store: Store, terms: Terms, now: int, run_id: str, *, everyone: bool = False, part: Part | None = None
-) -> Assessed:
+def assess_due(store: Store, terms: Terms, now: int, run_id: str, *, everyone: bool = False) -> Assessed:
     """Assess those whose facts or scorecard have changed, or whose local day has turned; with `everyone`, all.
 
-    Customers who have left are not assessed any more: their last score stands. Of several processes each is given its
-    `part`; whoever divides the work calls `all_assessed` when every part is done.
+    Customers who have left are not assessed any more: their last score stands.
     """
     said = _Said(
         records.open_overrides(store),
@@ -164,7 +148,7 @@ def assess_due(
     over = [{"customer_id": whose, "now": now} for whose, one in said.overrides.items() if one.until <= now]
     store.many(sql("opinions", "soil"), over)  # their time is over, so the customer must be looked at
     done = Assessed()
-    for due, portfolio in _due(store, terms, now, everyone=everyone, part=part or Part()):
+    for due, portfolio in _due(store, terms, now, everyone=everyone):
         unscored = set(due)
         for card, moments, sources in _hands(store, terms, due, now):
             at = {one.customer_id: one for one in moments}
@@ -177,8 +161,8 @@ def assess_due(
                         _commit(store, terms, decided, said, run_id, done)
         with store.atomic():
             _looked_at(store, [due[customer_id] for customer_id in sorted(unscored)], now)
-    if part is None:
-        all_assessed(store, terms, now)
+    if plays.switch(store, JUDGED_BY) != terms.deck.version:  # nobody is due any more because of the deck
+        plays.set_switch(store, JUDGED_BY, terms.deck.version, now)
     return done
 
 
@@ -198,14 +182,8 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def all_assessed(store: Store, terms: Terms, now: int) -> None:
-    """Note that nobody is due any more because of the deck."""
-    if plays.switch(store, JUDGED_BY) != terms.deck.version:
-        plays.set_switch(store, JUDGED_BY, terms.deck.version, now)
-
-
 def _due(
-    store: Store, terms: Terms, now: int, *, everyone: bool, part: Part
+    store: Store, terms: Terms, now: int, *, everyone: bool
 ) -> Iterator[tuple[dict[str, _Customer], list[measures.Moment]]]:
     """Whoever is due, so many at a time, and the portfolio that they are held against.
 
@@ -228,7 +206,7 @@ def _due(
                 row["heard"] or "", bool(row["dirty"]),
             )
             for row in here
-            if row["id"] in part and (everyone or _is_due(row, terms, versions, now))
+            if everyone or _is_due(row, terms, versions, now)
         }  # fmt: skip
         if looks_at_all:
             all_due.update(due)
