@@ -6,7 +6,6 @@ every round, one after the other and each in a process of its own:
 
 - `bare` one SQLite statement that computes the same sums over the same table, and reads its rows: the floor
 - `full` a pass over everybody on the next day: measures, points, drivers, bands, all of it stored
-- `two` the same on the day after, by two processes
 - `some` a pass in which the facts of one customer in a hundred have changed
 
 and in the end `preview`: 90 days of a tenth of the customers lived again under another card, over `full` for as many. The
@@ -30,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from worker.assess import Part, Terms, all_assessed, assess_due
+from worker.assess import Terms, assess_due
 from worker.lib.assets import folder
 from worker.lib.clock import DAY, local_day
 from worker.lib.store import SqliteStore
@@ -149,34 +148,34 @@ def _terms() -> Terms:
     )  # fmt: skip
 
 
-def _bare(path: Path, now: int, part: Part) -> Doing:
+def _bare(path: Path, now: int) -> Doing:
     connection = sqlite3.connect(path)
     return lambda: sum(1 for _ in connection.execute(BARE, {"today": local_day(now)}))
 
 
-def _full(path: Path, now: int, part: Part) -> Doing:
+def _full(path: Path, now: int) -> Doing:
     store, terms = SqliteStore(path), _terms()
-    return lambda: assess_due(store, terms, now, "run_bench", everyone=True, part=part).customers
+    return lambda: assess_due(store, terms, now, "run_bench", everyone=True).customers
 
 
-def _some(path: Path, now: int, part: Part) -> Doing:
+def _some(path: Path, now: int) -> Doing:
     store, terms = SqliteStore(path), _terms()
     return lambda: assess_due(store, terms, now, "run_bench").customers
 
 
-def _preview(path: Path, now: int, part: Part) -> Doing:
+def _preview(path: Path, now: int) -> Doing:
     store, decks = SqliteStore(path), [_deck(), _deck()]
     return lambda: sum(1 for _ in lives(store, decks, customers_of(store, now, 90, "UTC"), Sources()))
 
 
-_WHAT: Final[Mapping[str, Callable[[Path, int, Part], Doing]]] = {
+_WHAT: Final[Mapping[str, Callable[[Path, int], Doing]]] = {
     "bare": _bare, "full": _full, "some": _some, "preview": _preview,
 }  # fmt: skip
 
 
-def measure_here(what: str, path: Path, now: int, part: Part) -> None:
+def measure_here(what: str, path: Path, now: int) -> None:
     """Do one of them in this process; prints how many seconds it took and the most memory, in MB."""
-    doing = _WHAT[what](path, now, part)
+    doing = _WHAT[what](path, now)
     began = time.perf_counter()
     assert doing(), "there is nobody to look at"
     took = time.perf_counter() - began
@@ -184,15 +183,11 @@ def measure_here(what: str, path: Path, now: int, part: Part) -> None:
     sys.stdout.write(json.dumps([took, memory]) + "\n")
 
 
-def _measured(what: str, path: Path, now: int, processes: int = 1) -> tuple[float, float]:
-    """Seconds of the slowest process, and the most memory that one of them took."""
+def _measured(what: str, path: Path, now: int) -> tuple[float, float]:
+    """Seconds, and the most memory, of a process of its own."""
     asked = [sys.executable, "-m", "bench.score", "--measure", what, str(path), str(now)]
-    running = [
-        subprocess.Popen([*asked, str(place), str(processes)], stdout=subprocess.PIPE, text=True)
-        for place in range(processes)
-    ]
-    told = [json.loads(one.communicate()[0]) for one in running]
-    return max(took for took, _ in told), max(memory for _, memory in told)
+    took, memory = json.loads(subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return took, memory
 
 
 # -- rounds -----------------------------------------------------------------------------------------------------------
@@ -205,24 +200,18 @@ def measure(path: Path, rounds: int) -> tuple[list[dict[str, float]], dict[str, 
     now = BEGAN
     _measured("full", path, now)
     store = SqliteStore(path)
-    all_assessed(store, _terms(), now)
     for _ in range(rounds):
         taken = {}
-        for name, what, processes in (
-            ("bare", "bare", 1),
-            ("full", "full", 1),
-            ("two", "full", 2),
-            ("some", "some", 1),
-        ):
-            if what == "full":
+        for name in ("bare", "full", "some"):
+            if name == "full":
                 now += DAY
-            elif what == "some":
+            elif name == "some":
                 now += 60
                 store.run(
                     "insert into dirty (customer_id, since) select id, :now from customers where rowid % 100 = 0",
                     {"now": now},
                 )
-            taken[name], most = _measured(what, path, now, processes)
+            taken[name], most = _measured(name, path, now)
             memory[name] = max(memory.get(name, 0), most)
         seconds.append(taken)
     store.close()
@@ -231,7 +220,6 @@ def measure(path: Path, rounds: int) -> tuple[list[dict[str, float]], dict[str, 
 
 RATIOS: Final = (
     ("full / bare", "full", "bare", 1.5),
-    ("two processes / bare", "two", "bare", 1.0),
     ("1 % changed / full", "some", "full", 0.02),
     ("preview of 90 days / full, of a tenth", "preview", "full", 35.0),
 )
@@ -290,11 +278,11 @@ def main() -> None:
     )
     wants.add_argument("--customers", type=int, default=100_000, help="how many, with a hundred day rows each")
     wants.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
-    wants.add_argument("--measure", nargs=5, metavar=("WHAT", "STORE", "NOW", "PLACE", "OF"), help=argparse.SUPPRESS)
+    wants.add_argument("--measure", nargs=3, metavar=("WHAT", "STORE", "NOW"), help=argparse.SUPPRESS)
     given = wants.parse_args()
     if given.measure:
-        what, store, now, place, of = given.measure
-        measure_here(what, Path(store), int(now), Part(int(place), int(of)))
+        what, store, now = given.measure
+        measure_here(what, Path(store), int(now))
     else:
         sys.stdout.write(run(given.customers, given.rounds) + "\n")
 
