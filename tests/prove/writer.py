@@ -72,17 +72,17 @@ class Careless(Killed):
         super()._patch(contact_id, [entry for entry in entries if entry["id"] in newest])
 
 
-def recovers(store: Store) -> None:
+def recovers(store: Store, now: int) -> None:
     """The real one. Nobody else is at work here, so nothing in `sending` is anybody's."""
-    outbox.recover(store, NOON, mail_deduplicates=False, older_than=0)
+    outbox.recover(store, now, mail_deduplicates=False, older_than=0)
 
 
-def believes(store: Store) -> None:
+def believes(store: Store, now: int) -> None:
     """A mutant: what was begun counts as written."""
     store.run("update effects set state = 'done' where state = 'sending'")
 
 
-MUTANTS: Final[Mapping[str, tuple[Callable[[Store], None], type[Killed]]]] = {
+MUTANTS: Final[Mapping[str, tuple[Callable[[Store, int], None], type[Killed]]]] = {
     "real": (recovers, Killed),
     "believes what was begun": (believes, Killed),
     "writes from memory": (recovers, Careless),
@@ -91,9 +91,12 @@ MUTANTS: Final[Mapping[str, tuple[Callable[[Store], None], type[Killed]]]] = {
 
 def main(database: str, url: str, mutant: str, point: str) -> None:
     """Write what waits."""
-    store, clock = SqliteStore(Path(database)), VirtualClock(NOON)
+    store = SqliteStore(Path(database))
+    # Time goes on from one life to the next: waiting for Keap's limits has moved the clock of the last one.
+    now = int(store.value("select coalesce(max(sending_since), :noon) as last from effects", {"noon": NOON}))
+    clock = VirtualClock(now)
     recover, crm_class = MUTANTS[mutant]
-    recover(store)
+    recover(store, now)
     settings = KeapSettings.model_validate(
         {"key": "KeapAK-sandbox", "hook_secret": "0123456789abcdef", "base_url": url}
     )
@@ -102,7 +105,7 @@ def main(database: str, url: str, mutant: str, point: str) -> None:
     ids = crm.find_or_create(NAMES, adopt=True)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    run_id = new_run(store, "crash", NOON)
+    run_id = new_run(store, "crash", now)
     write_waiting(store, crm, "keap", ids, run_id, clock, stop=lambda: False, most=AT_ONCE)
     http.close()
     store.close()
