@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -28,6 +28,7 @@ from worker.review import words
 from worker.review.preview import Farewell, Preview, Side, Turned, Watched, Writes
 from worker.scoring.card import GREY, Card
 from worker.scoring.choice import Deck, deck_of
+from worker.scoring.flaps import turns
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment, assess
 from worker.web.words import look as band_look
@@ -101,13 +102,18 @@ class _Tally:
     bands: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     flaps: int = 0
+    alerts: int = 0
+    alerts_at_once: int = 0
     plays: Counter[str] = field(default_factory=Counter)
 
     def count(self, life: Life, plays: Mapping[str, rules.Play]) -> None:
         """Count one customer's days."""
-        turns = [one for one in life.events if one.turned_from]
-        self.changes += len(turns)
-        self.flaps += tally.flaps([(one.moment.today, one.turned_from, one.band) for one in turns])
+        turned = [one for one in life.events if one.turned_from]
+        self.changes += len(turned)
+        self.flaps += tally.flaps([(one.moment.today, one.turned_from, one.band) for one in turned])
+        card = self.deck.main
+        self.alerts += turns(card, list(zip(life.days, life.bands, strict=True))).alerts
+        self.alerts_at_once += turns(card, list(zip(life.days, life.at_once, strict=True))).alerts
         self.plays.update(_set_off(life, plays))
 
     def side(self, customers: int) -> Side:
@@ -115,7 +121,7 @@ class _Tally:
         bands = {name: self.bands[name] for name in (*self.deck.main.order, GREY)}
         return Side(
             self.deck.main.name, self.deck.version, bands, self.changes, self.flaps,
-            tally.per_100(self.flaps, customers), dict(sorted(self.plays.items())),
+            tally.per_100(self.flaps, customers), self.alerts, self.alerts_at_once, dict(sorted(self.plays.items())),
         )  # fmt: skip
 
 
@@ -191,7 +197,8 @@ class _Previewing:
             self._farewells.append(
                 Farewell(
                     past.customer_id, past.name, day_text(on),
-                    _warned(self._old.deck, was, on), _warned(self._new.deck, would, on),
+                    _warned(self._old.deck, was.days, was.bands, on), _warned(self._new.deck, would.days, would.bands, on),
+                    _warned(self._new.deck, would.days, would.at_once, on),
                 )
             )  # fmt: skip
 
@@ -238,9 +245,9 @@ class _Previewing:
             yield f"nothing is known of {', '.join(silent)}: what the new card reads of it stays out"
 
 
-def _warned(deck: Deck, life: Life, on: int) -> int:
-    bands = [band for day, band in zip(life.days, life.bands, strict=True) if day < on]
-    return tally.in_a_row(bands, deck.main.order[-1])
+def _warned(deck: Deck, days: Sequence[int], bands: Sequence[str], on: int) -> int:
+    before = [band for day, band in zip(days, bands, strict=True) if day < on]
+    return tally.in_a_row(before, deck.main.order[-1])
 
 
 # -- plays ------------------------------------------------------------------------------------------------------------

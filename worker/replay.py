@@ -102,6 +102,8 @@ class Life:
     """The numbers of the local days, oldest first, and beside them …"""
     bands: list[str] = field(default_factory=list)
     """… the band at the end of each."""
+    at_once: list[str] = field(default_factory=list)
+    """… and the band that it would have been without any patience."""
     events: list[Day] = field(default_factory=list)
     """The days on which the band turned or a signal came up. On the first nothing does: all is new then."""
     last: Day | None = None
@@ -120,6 +122,7 @@ class Life:
         self._before = assessment
         self.days.append(moment.today)
         self.bands.append(standing.band)
+        self.at_once.append(assessment.band)
         if previous is None or before is None:
             self.last = Day(moment, card, assessment, standing.band)
             return

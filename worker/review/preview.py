@@ -29,6 +29,10 @@ class Side:
     """Turns that were taken back within 14 days."""
     flaps_per_100: str
     """Customers."""
+    alerts: int
+    """Turns for the worse."""
+    alerts_at_once: int
+    """Those there would have been without the card's patience, its points and days past the line."""
     plays: dict[str, int]
     """play -> how often it would have been set off by a band or a signal, before consent, quiet hours and caps."""
 
@@ -72,6 +76,8 @@ class Farewell:
     """The local day they left: 2026-01-31."""
     before: int
     after: int
+    at_once: int
+    """Under the new card, were it without patience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +235,7 @@ def the_rest(found: Preview) -> list[str]:
     lines = [
         turned(found),
         flapped(found),
+        patience(found),
         warned(found),
         *played(before.plays, after.plays),
         written(found.writes),
@@ -253,6 +260,16 @@ def flapped(found: Preview) -> str:
     return (
         f"turns taken back within {BACK_WITHIN} days, for each 100 customers: {found.before.flaps_per_100} under the "
         f"present card, {found.after.flaps_per_100} under the new"
+    )
+
+
+def patience(found: Preview) -> str:
+    """What the new card's points and days past the line spare, and what they cost."""
+    side = found.after
+    lost = sum(max(0, one.at_once - one.after) for one in found.farewells)
+    return (
+        f"its patience spares {max(0, side.alerts_at_once - side.alerts)} of {side.alerts_at_once} turns for the worse, "
+        f"and costs {lost} {'day' if lost == 1 else 'days'} of warning before {len(found.farewells)} departures"
     )
 
 

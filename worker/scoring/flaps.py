@@ -84,7 +84,7 @@ def flap_report(card: Card, history: Mapping[str, Days], departures: Mapping[str
         days = [one for one in days if end is None or one[0] < end]
         looked_at += len(days)
         patient, at_once = _lived(card, days), _lived(hasty, days)
-        settled, raw = _more(settled, _turns(card, patient)), _more(raw, _turns(card, at_once))
+        settled, raw = _more(settled, turns(card, patient)), _more(raw, turns(card, at_once))
         seen = _first(at_once, card.order[-1])
         if end is not None and seen is not None:
             warnings.append(Warned(customer_id, end, seen, _first(patient, card.order[-1])))
@@ -105,7 +105,8 @@ def _first(lived: Iterable[tuple[int, str]], band: str) -> int | None:
     return next((day for day, one in lived if one == band), None)
 
 
-def _turns(card: Card, lived: Sequence[tuple[int, str]]) -> Turns:
+def turns(card: Card, lived: Sequence[tuple[int, str]]) -> Turns:
+    """Count the turns of one customer, whose (day, band) these are, oldest first."""
     changes = [(day, old, new) for (_, old), (day, new) in pairwise(lived) if old != new]
     worse = sum(
         new == GREY or (old != GREY and card.order.index(new) > card.order.index(old)) for _, old, new in changes
