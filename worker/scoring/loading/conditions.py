@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -255,8 +255,6 @@ def read_rules(page: Page, asking: Asking, order: list[str], scores: Iterable[st
 
 
 _LIMITS: Final = ("set", "at_most", "at_least")
-
-_Limit = Callable[[Page, Place, Any, list[str], Range], str | Decimal | None]
 
 
 def _bands_or_numbers(page: Page, place: Place, said: Any, order: list[str], extent: Range) -> str | Decimal | None:
