@@ -317,6 +317,7 @@ def test_a_worker_that_slept_alarms_nobody_since_it_did_not_ask(tmp_path: Path) 
         assert (done.down, stage.worse(), stage.told()) == ([], [], [])
 
 
+@pytest.mark.prove
 def test_what_came_by_webhook_while_the_pull_was_late_is_held_and_answered_once(tmp_path: Path) -> None:
     with staged(tmp_path) as stage:
         healthy(stage, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
+import pytest
+
 from tests.dispatch.business import NOON, VALUES
 from worker.dispatch import mail, outbox
 from worker.dispatch.mail import Sender, Templates
@@ -61,6 +63,7 @@ class Moments:
     everybody: Collection[str] = ()
 
 
+@pytest.mark.prove
 def test_of_a_thousand_mails_none_is_begun_after_an_opt_out_has_committed() -> None:
     store, clock, dice = SqliteStore(None), VirtualClock(NOON), random.Random(6)
     store.migrate()

@@ -381,7 +381,7 @@ def case_line(name: str, facts: list[Fact], as_of: int = NOW) -> str:
     return json.dumps({"id": name, "as_of": iso(as_of), "facts": told})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(histories(), min_size=1, max_size=4))
 def test_eval_and_the_way_of_every_customer_give_equal_bytes(store: Store, cases: list[list[Fact]]) -> None:
     """In whatever order facts and customers come, among whatever other customers, with the future or without it."""
