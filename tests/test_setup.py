@@ -45,6 +45,18 @@ def test_a_second_workspace_in_one_folder_is_refused_and_changes_nothing(tmp_pat
     assert (tmp_path / "config.toml").read_text() == before
 
 
+def test_a_workspace_that_a_look_back_made_of_keys_gets_its_operator_and_keeps_its_config(tmp_path: Path) -> None:
+    folder, keys = tmp_path / "acme", {"KEAP_KEY": "KeapAK-1"}
+    setup.from_environment(folder, keys)
+    before = (folder / "config.toml").read_text("utf-8")
+
+    setup.init(folder, "Acme", "a long enough sentence", keys)
+
+    assert (folder / "config.toml").read_text("utf-8") == before
+    with pytest.raises(Problems, match="is there already"):
+        setup.init(folder, "Acme", "another long sentence", keys)
+
+
 def test_a_weak_password_makes_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(Problems, match="shorter than 10 characters"):
         setup.init(tmp_path / "acme", "Acme", "short", {})

@@ -12,7 +12,7 @@ from worker.integration import Settings
 from worker.lib.clock import SystemClock, seconds
 from worker.lib.problems import Problem, Problems
 from worker.lib.store import Store, open_store
-from worker.plays.records import set_switch
+from worker.plays.records import set_switch, switch
 from worker.registry import find
 from worker.web.auth import hash_password
 
@@ -39,8 +39,12 @@ name = {name}
 
 
 def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> list[str]:
-    """Make a workspace in a new or empty folder; gives what to tell the operator. Raises Problems, changing nothing."""
-    if (folder / FILE).exists():
+    """Make a workspace in a new or empty folder; gives what to tell the operator. Raises Problems, changing nothing.
+
+    One that a look-back has made of keys alone has no operator yet: it gets one, and its config.toml stays as it is.
+    """
+    is_there = (folder / FILE).exists()
+    if is_there and _has_operator(folder, environ):
         raise Problems([Problem(str(folder / FILE), 0, "", "is there already", "choose another folder")])
     if len(password) < SHORTEST_PASSWORD:
         raise Problems(
@@ -48,7 +52,8 @@ def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> 
         )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    (folder / FILE).write_text(_CONFIG.format(name=json.dumps(name, ensure_ascii=False)), "utf-8")
+    if not is_there:
+        (folder / FILE).write_text(_CONFIG.format(name=json.dumps(name, ensure_ascii=False)), "utf-8")
     migrate(folder, environ)
     with opened_store(folder, environ) as store:
         set_switch(store, "operator_password", hash_password(password), seconds(SystemClock()))
@@ -59,6 +64,11 @@ def init(folder: Path, name: str, password: str, environ: Mapping[str, str]) -> 
         f"3. Read and score once:   keepwell -w {folder} run",
         f"4. Open the pages:        keepwell -w {folder} serve",
     ]
+
+
+def _has_operator(folder: Path, environ: Mapping[str, str]) -> bool:
+    with opened_store(folder, environ) as store:
+        return not store.pending_migrations() and bool(switch(store, "operator_password"))
 
 
 def from_environment(folder: Path, environ: Mapping[str, str]) -> list[str]:
