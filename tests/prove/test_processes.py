@@ -205,7 +205,7 @@ def test_a_database_that_goes_away_is_told_and_waited_for_and_nothing_is_lost(
         wait(lambda: len(wheel.lines) > already, "a word about it", tell=wheel.said)
         stage.stripe.deliver_hooks(attempts=1)  # refused, and counted by Stripe as to be sent again
         assert stage.stripe.hooks_accepted == 0
-        assert len(wheel.lines) - already < 40, wheel.said()
+        assert len(wheel.lines) - already < 80, wheel.said()  # each of two jobs may break off, and says where
 
         proxy.mend()
         wait(lambda: answer(f"{doors.url}/healthz").status_code == 200, "the doors", tell=doors.said)
