@@ -781,7 +781,7 @@ def _tells_no_refusal(about: Object, final: dict[str, Object]) -> bool:
     return bool(last["status"] == "open" and last["attempt_count"] == 1 and last["next_payment_attempt"] is None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS, seed=st.integers(0, 10**6))
 def test_what_is_open_now_is_right_in_any_order_with_repeats_and_gaps(
     acts: list[tuple[str, int]], seed: int, sqlite_store: Store

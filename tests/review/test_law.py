@@ -110,7 +110,7 @@ def _news(draw: st.DrawFn) -> News:
     return News(draw(st.integers(0, 2)), kind, at, at + late, draw(st.integers(1, 10)), since=since, same=same)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(_news(), max_size=14))
 def test_no_order_of_learning_lets_the_future_in(told: list[News]) -> None:
     store = SqliteStore(None)

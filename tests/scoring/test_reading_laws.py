@@ -112,7 +112,7 @@ def readings(store: Store, ids: list[str], lives_: list[Life], at: int, *, known
     return [found[one] for one in ids]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(lives(), min_size=1, max_size=4), st.sampled_from([NOW, NOW - 9 * HOUR, NOW - 3 * DAY]))
 def test_doors_engines_and_orders_read_the_same(
     sqlite_store: Store, postgres_store: Store, lives_: list[Life], at: int
