@@ -16,7 +16,7 @@ from worker.lib.clock import DAY, VirtualClock
 from worker.lib.problems import Problems
 from worker.lib.store import Row, Store
 from worker.preview import as_json, as_page, preview
-from worker.review.preview import Preview, per_100
+from worker.review.preview import Preview, patience, per_100
 from worker.scoring import measures
 from worker.scoring.choice import deck_of
 from worker.scoring.measures import Sources
@@ -302,6 +302,23 @@ def test_flaps_are_counted_for_each_hundred_customers(house: House) -> None:
 
     assert calm.before.flaps > calm.after.flaps
     assert calm.before.flaps_per_100 == per_100(calm.before.flaps, 4)
+
+
+def test_what_patience_spares_and_costs_is_told_beside_the_same_card_at_once(house: House) -> None:
+    facts = tuple(Fact("usage", NOW - n * DAY, "app", f"flap{n}") for n in range(60) if n // 7 % 2)
+    take(house.store, seen("app:Flap", name="Flap", facts=facts), now=NOW)
+    hasty = previewed(house, CARD)
+    calm = previewed(house, CARD.replace("[bands]", '[bands]\nchange_when = "for 3 days"'))
+
+    assert hasty.after.alerts == hasty.after.alerts_at_once == calm.after.alerts_at_once
+    assert calm.after.alerts < calm.after.alerts_at_once
+    (farewell,) = calm.farewells
+    assert (farewell.at_once, farewell.after) == (farewell.before, farewell.before - 3)
+    spared = calm.after.alerts_at_once - calm.after.alerts
+    assert patience(calm) == (
+        f"its patience spares {spared} of {calm.after.alerts_at_once} turns for the worse, and costs 3 days of warning"
+        " before 1 departure"
+    )
 
 
 def test_nothing_is_written_but_that_it_was_previewed(house: House) -> None:

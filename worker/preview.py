@@ -28,7 +28,7 @@ from worker.review import words
 from worker.review.preview import Farewell, Preview, Side, Turned, Watched, Writes
 from worker.scoring.card import GREY, Card
 from worker.scoring.choice import Deck, deck_of
-from worker.scoring.flaps import turns
+from worker.scoring.flaps import Turns, turns
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment, assess
 from worker.web.words import look as band_look
@@ -100,28 +100,25 @@ class _Tally:
 
     deck: Deck
     bands: Counter[str] = field(default_factory=Counter)
-    changes: int = 0
-    flaps: int = 0
-    alerts: int = 0
-    alerts_at_once: int = 0
+    turns: Turns = field(default_factory=Turns)
+    at_once: Turns = field(default_factory=Turns)
+    """The turns there would have been without patience."""
     plays: Counter[str] = field(default_factory=Counter)
 
     def count(self, life: Life, plays: Mapping[str, rules.Play]) -> None:
         """Count one customer's days."""
-        turned = [one for one in life.events if one.turned_from]
-        self.changes += len(turned)
-        self.flaps += tally.flaps([(one.moment.today, one.turned_from, one.band) for one in turned])
         card = self.deck.main
-        self.alerts += turns(card, list(zip(life.days, life.bands, strict=True))).alerts
-        self.alerts_at_once += turns(card, list(zip(life.days, life.at_once, strict=True))).alerts
+        self.turns += turns(card, list(zip(life.days, life.bands, strict=True)))
+        self.at_once += turns(card, list(zip(life.days, life.at_once, strict=True)))
         self.plays.update(_set_off(life, plays))
 
     def side(self, customers: int) -> Side:
         """As the preview tells it."""
         bands = {name: self.bands[name] for name in (*self.deck.main.order, GREY)}
         return Side(
-            self.deck.main.name, self.deck.version, bands, self.changes, self.flaps,
-            tally.per_100(self.flaps, customers), self.alerts, self.alerts_at_once, dict(sorted(self.plays.items())),
+            self.deck.main.name, self.deck.version, bands, self.turns.changes, self.turns.flaps,
+            tally.per_100(self.turns.flaps, customers), self.turns.alerts, self.at_once.alerts,
+            dict(sorted(self.plays.items())),
         )  # fmt: skip
 
 

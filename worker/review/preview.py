@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
 
 from worker.lib.rounding import half_up, plain
 from worker.review.words import customers
@@ -131,11 +130,6 @@ class Preview:
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------
-
-
-def flaps(turns: Sequence[tuple[int, str, str]]) -> int:
-    """How many turns (day, from, to) were taken back within 14 days."""
-    return sum(back_on - on <= BACK_WITHIN and old == back for (on, old, _), (back_on, _, back) in pairwise(turns))
 
 
 def in_a_row(bands: Sequence[str], band: str) -> int:
@@ -267,9 +261,10 @@ def patience(found: Preview) -> str:
     """What the new card's points and days past the line spare, and what they cost."""
     side = found.after
     lost = sum(max(0, one.at_once - one.after) for one in found.farewells)
+    left = len(found.farewells)
     return (
         f"its patience spares {max(0, side.alerts_at_once - side.alerts)} of {side.alerts_at_once} turns for the worse, "
-        f"and costs {lost} {'day' if lost == 1 else 'days'} of warning before {len(found.farewells)} departures"
+        f"and costs {lost} {'day' if lost == 1 else 'days'} of warning before {left} {'departure' if left == 1 else 'departures'}"
     )
 
 
