@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from worker import river
 from worker.assess import shown_score
 from worker.lib import assets
@@ -36,6 +34,7 @@ from worker.scoring.card import GREY, Card
 from worker.scoring.choice import Deck, load_deck
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment
+from worker.web.reports import page
 from worker.web.words import look as band_look
 from worker.workspace import QUIET_AFTER, Workspace
 
@@ -408,14 +407,10 @@ SHOWN: Final = 100
 
 def as_page(look: LookBack) -> str:
     """All of it as one HTML page that needs no other file, host or script."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets.folder("templates") / "pages"), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(
-        band=band_look, money=words.money, stood=words.stood, customers=words.customers, day=words.day
-    )
-    return environment.get_template("report_lookback.html").render(
-        look=look, bearing=words.bearing(look), warnings=words.warnings(look), most=SHOWN, grey=GREY,
-        before=BEFORE,
+    filters = {
+        "band": band_look, "money": words.money, "stood": words.stood, "customers": words.customers, "day": words.day,
+    }  # fmt: skip
+    return page(
+        "report_lookback.html", filters, look=look, bearing=words.bearing(look), warnings=words.warnings(look),
+        most=SHOWN, grey=GREY, before=BEFORE,
     )  # fmt: skip

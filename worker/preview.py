@@ -12,11 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
-import jinja2
-
 from worker import cards, replay
 from worker.assess import shown_score
-from worker.lib import assets
 from worker.lib.clock import DAY, day_text, local_day, seconds
 from worker.lib.problems import Problems
 from worker.lib.rounding import half_up, plain
@@ -31,6 +28,7 @@ from worker.scoring.choice import Deck, deck_of
 from worker.scoring.flaps import Turns, turns
 from worker.scoring.measures import Sources
 from worker.scoring.score import Assessment, assess
+from worker.web.reports import page
 from worker.web.words import look as band_look
 from worker.web.words import upper_first
 from worker.workspace import Workspace, unfit
@@ -81,14 +79,8 @@ def as_json(found: Preview) -> dict[str, Any]:
 
 def as_page(found: Preview) -> str:
     """All of it as one HTML page that needs no other file, host or script."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets.folder("templates") / "pages"), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(band=band_look, customers=words.customers, day=words.day, first_up=upper_first)
-    return environment.get_template("report_preview.html").render(
-        found=found, rows=tally.band_table(found), most=SHOWN, words=tally
-    )
+    filters = {"band": band_look, "customers": words.customers, "day": words.day, "first_up": upper_first}
+    return page("report_preview.html", filters, found=found, rows=tally.band_table(found), most=SHOWN, words=tally)
 
 
 # -- living both ------------------------------------------------------------------------------------------------------
