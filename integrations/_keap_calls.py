@@ -28,6 +28,10 @@ MAILABLE: Final = frozenset({"UNENGAGED_MARKETABLE", "SINGLE_OPT_IN", "DOUBLE_OP
 """The values of `email_opt_status` that allow marketing; a word that is new to us does not."""
 
 
+UNSOUGHT: Final = frozenset({"UNENGAGED_NON_MARKETABLE", "NON_MARKETABLE"})
+"""Those that allow no marketing although nobody has opted out and nothing has bounced."""
+
+
 class Missing(GiveUp):
     """Keap has no such thing: deleted, or merged into another."""
 
@@ -176,6 +180,7 @@ def crm_contact(record: Mapping[str, Any]) -> CrmContact:
         tags=tuple(str(tag) for tag in record.get("tag_ids") or ()),
         fields=tuple((field_id, words) for field_id, content in contents(record).items() if (words := text(content))),
         updated_at=updated_at(record),
+        may_serve=opt_in in MAILABLE | UNSOUGHT,
     )
 
 

@@ -14,7 +14,18 @@ from typing import TextIO
 
 from worker.effects import Alert
 from worker.facts import CrmContact
-from worker.integration import Alerter, Crm, CrmIds, CrmNames, FieldResult, Integration, Letter, Mailer, Settings
+from worker.integration import (
+    Alerter,
+    Crm,
+    CrmIds,
+    CrmNames,
+    FieldResult,
+    Integration,
+    Letter,
+    Mailer,
+    Settings,
+    Sought,
+)
 from worker.lib.clock import Clock
 from worker.lib.http import GiveUp, Http
 
@@ -130,6 +141,7 @@ class ConsoleMailer:
     """A channel for mail: the role `worker.integration.Mailer`. The same message twice is printed once."""
 
     deduplicates = True
+    connections = 1
 
     def __init__(self, paper: Paper) -> None:
         """Nothing is printed yet."""
@@ -143,6 +155,10 @@ class ConsoleMailer:
             self.letters[letter.message_id] = letter
             self.paper.put("mail", letter.to, letter.subject)
         return letter.message_id
+
+    def find(self, sought: Sought) -> str | None:
+        """What was printed is known."""
+        return sought.message_id if sought.message_id in self.letters else ""
 
     def close(self) -> None:
         """There is nothing to let go of."""

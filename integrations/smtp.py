@@ -29,7 +29,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from worker.integration import Integration, Letter, SecretStr, Settings
+from worker.integration import Integration, Letter, SecretStr, Settings, Sought
 from worker.lib.clock import Clock
 from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
 
@@ -211,6 +211,7 @@ class SmtpMailer:
     """The mail server: the role `worker.integration.Mailer`. Thread-safe; mails leave one after the other."""
 
     deduplicates = False
+    connections = 1
 
     def __init__(self, settings: SmtpSettings, clock: Clock) -> None:
         """No connection is made yet."""
@@ -232,6 +233,10 @@ class SmtpMailer:
             except Failure:
                 self._let_go()
                 raise
+
+    def find(self, sought: Sought) -> str | None:
+        """A mail server keeps no list that could be asked."""
+        return None
 
     def close(self) -> None:
         """Say goodbye to the server."""

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from worker.config import FORGETFUL_HOSTS, Config, load, read
 from worker.effects import Alert
-from worker.integration import Integration, Letter, Mailer, Settings
+from worker.integration import Integration, Letter, Mailer, Settings, Sought
 from worker.lib.clock import Clock
 from worker.lib.problems import Problems
 
@@ -26,9 +26,13 @@ class PostOffice(Settings):
 
 class Printed:
     deduplicates = True
+    connections = 1
 
     def send(self, letter: Letter) -> str:
         return letter.message_id
+
+    def find(self, sought: Sought) -> str | None:
+        return sought.message_id
 
     def close(self) -> None:
         """Nothing is open."""

@@ -24,7 +24,9 @@ def _in_words(row: Row) -> str:
     if row["kind"] == "standing":
         shown = f"{payload['band']} {payload['score']}".strip() if payload["band"] else "nothing of ours"
         return f"show {shown} on contact {row['target']}"
-    if row["kind"] == "mail":
+    if row["kind"] == "task":
+        return f"task {payload['title']} ({row['play']})"
+    if row["kind"] in ("mail", "sms"):
         return f"mail {payload['template']} to {row['target']} ({row['play']})"
     return f"tell the team: {payload['title']}"
 

@@ -16,6 +16,8 @@ class Lane(StrEnum):
 
     CRM = "crm"
     MAIL = "mail"
+    SMS = "sms"
+    TASK = "task"
     ALERT = "alert"
 
 
@@ -54,10 +56,42 @@ class Mail:
     """Past this moment it is no longer worth sending."""
     rests_on: Sequence[str] = ()
     """The kinds of fact that set it off or that it names; while the source of one is down, it waits."""
+    step: str = ""
+    """Which step of the play it is: "" for the first, else the name of a later one."""
+    contact_id: str = ""
+    """The CRM contact that the address stands on, "" where there is none."""
 
     def __post_init__(self) -> None:
         """JSON, in which effects wait, knows no tuples."""
         object.__setattr__(self, "rests_on", tuple(self.rests_on))
+
+
+@dataclass(frozen=True, slots=True)
+class Sms(Mail):
+    """The same as a text message: `to` is a telephone number in E.164 form, and consent is its own."""
+
+    lane: ClassVar[Lane] = Lane.SMS
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing for one of our people to do, where a person is worth it."""
+
+    lane: ClassVar[Lane] = Lane.TASK
+    customer_id: str
+    contact_id: str
+    """The CRM contact it is about."""
+    owner: str
+    """The CRM user it is for, by the CRM's id; "" for nobody yet."""
+    title: str
+    text: str
+    """Why, what to say, the facts, and a link: for the person alone."""
+    due_at: int
+    play: str
+    priority: str = "normal"
+    """high or normal."""
+    link: str = ""
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +105,4 @@ class Alert:
     link: str = ""
 
 
-Effect = Standing | Mail | Alert
+Effect = Standing | Mail | Task | Alert

@@ -179,6 +179,32 @@ _ALL = (
     ),
     Kind("mail_opened", "mail opened", "mails opened", Shape.EVENT, "A mail was opened."),
     Kind("mail_clicked", "mail clicked", "mails clicked", Shape.EVENT, "A link in a mail was followed."),
+    Kind("mail_replied", "reply", "replies", Shape.EVENT, "The customer answered a mail."),
+    Kind(
+        "mail_bounced",
+        "mail bounced",
+        "mails bounced",
+        Shape.EVENT,
+        "A mail could not be delivered; the label says hard (the address takes none) or soft.",
+    ),
+    Kind("mail_complained", "complaint", "complaints", Shape.EVENT, "The customer called a mail of ours spam."),
+    Kind(
+        "opted_out", "opt-out", "opt-outs", Shape.EVENT, "The customer asked for no more mail; the label says of what."
+    ),
+    Kind(
+        "open_task",
+        "open task",
+        "open tasks",
+        Shape.OPEN,
+        "A task about the customer waits for one of our people; the label says who made it (keepwell, crm).",
+    ),
+    Kind(
+        "task_done",
+        "task done",
+        "tasks done",
+        Shape.EVENT,
+        "One of our people did a task about the customer; the label says who made it (keepwell, crm).",
+    ),
     # how it went on
     Kind("joined", "joining", "joinings", Shape.EVENT, "The customer signed up, or came back."),
     Kind(
@@ -292,6 +318,42 @@ class CrmContact:
     fields: tuple[tuple[str, str], ...]
     """(field id, value as text), every custom field that has a value."""
     updated_at: int
+    may_serve: bool = False
+    """Whether that status stands against no mail at all: nobody has opted out, nothing has bounced. Where marketing may
+    be sent, this may too."""
+
+
+class MailWord(StrEnum):
+    """What became of a message, in one vocabulary for all channels."""
+
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    REPLIED = "replied"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class MailEvent:
+    """What a channel tells of one message: it becomes a fact, may end the contact, and may settle what was unknown."""
+
+    word: MailWord
+    at: int
+    """When it happened, epoch seconds UTC."""
+    source_id: str
+    """The vendor's name for this event; the same one any number of times is one."""
+    address: str
+    """Whose: an e-mail address, or a telephone number in E.164 form."""
+    effect_id: str = ""
+    """Our own name of the message, where the channel gives it back."""
+    reference: str = ""
+    """The channel's name of the message, as `Mailer.send` gave it; "" where it is not told."""
+    final: bool = False
+    """Of a bounce: the address takes no mail any more (hard). A soft one may pass."""
+    detail: str = ""
+    """The vendor's own word, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +387,8 @@ class Parsed:
     unknown: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     """(which record, why) for records that cannot be used though the rest can."""
+    mail_events: tuple[MailEvent, ...] = ()
+    """What became of messages that we sent."""
 
 
 @dataclass(frozen=True, slots=True)

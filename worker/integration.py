@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from worker.effects import Alert
+from worker.effects import Alert, Task
 from worker.facts import CrmContact, Delivery, Parsed
 from worker.lib.clock import Clock
 from worker.lib.http import Http
@@ -177,12 +177,35 @@ class Letter:
     text: str
     html: str
     unsubscribe_url: str
+    effect_id: str = ""
+    """Our name of it, for a channel that gives back what it is told in its events."""
+    purpose: str = "service"
+    """marketing, service or transactional: some vendors keep them apart."""
+    play: str = ""
+    contact_id: str = ""
+    """The CRM contact that the address stands on, for a CRM that sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A letter of which nobody knows whether it left, as the channel is asked for it."""
+
+    message_id: str
+    effect_id: str
+    to: str
+    contact_id: str
+    subject: str
+    tried_at: int
+    """When we last tried, epoch seconds UTC."""
 
 
 class Mailer(Protocol):
-    """A channel for mail. `deduplicates` says whether sending the same message_id twice delivers once."""
+    """A channel for messages: mail, or text messages. Safe to use from as many threads as it has `connections`."""
 
     deduplicates: bool
+    """Whether sending the same message_id (or effect_id) twice delivers once, for as long as we retry."""
+    connections: int
+    """How many letters it takes at the same time."""
 
     def send(self, letter: Letter) -> str:
         """Hand one letter over and give the channel's reference.
@@ -190,8 +213,68 @@ class Mailer(Protocol):
         Raises Retry (surely not sent), GiveUp (will never be), or Unsure (nobody can know).
         """
 
+    def find(self, sought: Sought) -> str | None:
+        """Ask the channel for a letter: its reference, "" where it surely never left, None where it cannot tell.
+
+        Raises lib.http's Failure kinds.
+        """
+
     def close(self) -> None:
         """Let go of the channel until the next letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A message that left by another way than the CRM, for the CRM's own history."""
+
+    effect_id: str
+    contact_id: str
+    sender: str
+    to: str
+    subject: str
+    text: str
+    html: str
+    sent_at: int
+
+
+class History(Protocol):
+    """A CRM that can be told of mails which it did not send, so that it never lies about who was written to."""
+
+    def log(self, mails: Sequence[Logged]) -> dict[str, str]:
+        """Note many; gives {effect id: "" or the reason it failed}. Raises Unsure where nobody can know of any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody who can be given tasks."""
+
+    user_id: str
+    """The CRM's id."""
+    name: str
+    email: str
+    active: bool = True
+
+
+class Desk(Protocol):
+    """A place where our people find their tasks. Raises lib.http's Failure kinds."""
+
+    def colleagues(self) -> list[Colleague]:
+        """Everybody who can be given a task."""
+
+    def add(self, task: Task, effect_id: str) -> str:
+        """Put one task there and give its id; `effect_id` stands in its text, so that it can be found again."""
+
+    def find(self, task: Task, effect_id: str, tried_at: int) -> str:
+        """The id of the task that was made for this effect at about `tried_at`; "" where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What an uninstall took out of one vendor, in words, and what it could not."""
+
+    done: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    """Each with what a person has to do."""
 
 
 class Alerter(Protocol):
@@ -223,12 +306,20 @@ class Integration:
     """Kinds of fact that its webhooks or files bring, beside those of the pulls."""
     crm: Callable[[Http, Any, Clock], Crm] | None = None
     mailer: Callable[[Any, Clock], Mailer] | None = None
+    texter: Callable[[Any, Clock], Mailer] | None = None
+    """The same for text messages: `to` is a telephone number, the HTML is empty."""
+    history: Callable[[Http, Any, Clock], History] | None = None
+    desk: Callable[[Http, Any, Clock], Desk] | None = None
+    remove: Callable[[Http, Any, str, CrmIds], Removed] | None = None
+    """(connection, settings, our public address, our things in the CRM) -> what was taken out of the vendor and what
+    could not be: tags, fields, hooks, metadata of ours. A vendor that holds nothing of ours leaves it None."""
     alerter: Callable[[Http, Any], Alerter] | None = None
     check: Callable[[Http, Any], Iterable[str]] | None = None
     """Asks the vendor who we are: gives lines for `keepwell check`; raises Reconnect with what to do."""
 
 
 __all__ = [
-    "Alerter", "Crm", "CrmIds", "CrmNames", "FieldResult", "Incoming", "Integration", "Letter", "Mailer", "Page",
-    "Parse", "Pull", "Receipt", "Refused", "SecretStr", "Settings", "Verify",
+    "Alerter", "Colleague", "Crm", "CrmIds", "CrmNames", "Desk", "FieldResult", "History", "Incoming", "Integration",
+    "Letter", "Logged", "Mailer", "Page", "Parse", "Pull", "Receipt", "Refused", "Removed", "SecretStr", "Settings",
+    "Sought", "Verify",
 ]  # fmt: skip

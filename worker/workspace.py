@@ -15,7 +15,7 @@ from integrations import csv
 from worker import cards, registry
 from worker.config import Config
 from worker.config import load as load_config
-from worker.dispatch.mail import ALWAYS, Sender, Templates
+from worker.dispatch.letters import ALWAYS, Sender, Templates
 from worker.facts import Delivery, Parsed
 from worker.intake import events, imports, pulses
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer

@@ -9,11 +9,11 @@ import pytest
 
 from tests.dispatch.business import NOON, VALUES
 from worker.dispatch import mail, outbox
-from worker.dispatch.mail import Sender, Templates
+from worker.dispatch.letters import Sender, Templates
 from worker.effects import Mail
 from worker.facts import CrmContact, Identity
 from worker.intake import mirror, records
-from worker.integration import Letter
+from worker.integration import Letter, Sought
 from worker.lib import assets
 from worker.lib.clock import DAY, VirtualClock
 from worker.lib.store import SqliteStore, Store
@@ -28,6 +28,7 @@ class Moments:
     """A channel for mail and a CRM; at one of their moments somebody opts out."""
 
     deduplicates = False
+    connections = 1
 
     def __init__(self, store: Store, dice: random.Random) -> None:
         self._store, self._dice = store, dice
@@ -56,6 +57,9 @@ class Moments:
             self.sent_after.append(letter.to)
         self.pass_by(self.everybody)
         return "taken"
+
+    def find(self, sought: Sought) -> str | None:
+        return None
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dispatch.business import VALUES, Business
-from worker.dispatch.mail import ALWAYS, Sender, Templates
+from worker.dispatch.letters import ALWAYS, Sender, Templates
 from worker.facts import KINDS
 from worker.lib import assets
 from worker.lib.clock import HOUR

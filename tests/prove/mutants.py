@@ -200,7 +200,7 @@ MUTANTS = (
         "send an interrupted mail again",
         2,
         "worker/dispatch/outbox.py",
-        'if row["lane"] == Lane.MAIL and not mail_deduplicates:',
+        'if row["lane"] in (Lane.MAIL, Lane.SMS, Lane.TASK) and not mail_deduplicates:',
         "if False:",
         ("tests/dispatch/test_outbox.py::test_after_a_crash_a_mail_asks_and_the_others_are_done_again",),
     ),

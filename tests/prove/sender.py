@@ -15,8 +15,8 @@ from typing import Final
 
 from integrations.smtp import SmtpMailer, SmtpSettings
 from worker.dispatch import mail, outbox
-from worker.dispatch.mail import Sender, Templates
-from worker.integration import Letter
+from worker.dispatch.letters import Sender, Templates
+from worker.integration import Letter, Sought
 from worker.lib import assets
 from worker.lib.clock import VirtualClock
 from worker.lib.store import SqliteStore, Store
@@ -36,6 +36,7 @@ class Killed:
     """A mail channel around which the process dies with the third letter."""
 
     deduplicates = False
+    connections = 1
 
     def __init__(self, channel: SmtpMailer, point: str) -> None:
         self._channel, self._point, self._letters = channel, point, 0
@@ -51,6 +52,9 @@ class Killed:
         if self._letters == 4 and self._point == "noted":
             die()
         return reference
+
+    def find(self, sought: Sought) -> str | None:
+        return self._channel.find(sought)
 
     def close(self) -> None:
         self._channel.close()

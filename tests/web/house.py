@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from worker.app import create_app
 from worker.config import read
 from worker.dispatch import outbox
-from worker.dispatch.mail import Templates
+from worker.dispatch.letters import Templates
 from worker.effects import Mail
 from worker.intake.receive import Receiver
 from worker.lib import assets

@@ -3,6 +3,9 @@
 waiting ──claim──► sending ──► done | refused | failed
    ▲                  │ ├────► unknown    (interrupted in mid-send, and the channel cannot deduplicate: a person decides)
    └──── postpone ────┘ └────► replaced   (a newer state of the same contact went instead)
+
+Beside the river lie three pools, out of which nothing is claimed: `draft` (the workspace only shows what it would do),
+`held` (this kind of act has not been released), and `asked` (a person is to see this very message first).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from worker.effects import Alert, Effect, Lane, Mail, Standing
+from worker.effects import Alert, Effect, Lane, Mail, Sms, Standing, Task
 from worker.lib.ids import new_id
 from worker.lib.lease import LASTS
 from worker.lib.store import Row, Store, sql
@@ -24,9 +27,11 @@ STRANDED_AFTER: Final = LASTS
 """Seconds after which a row found in `sending` belongs to nobody any more: who sends holds the lease, and who has not
 renewed that for so long has lost it, and sends no more."""
 
-_KINDS: Final[Mapping[str, type[Standing] | type[Mail] | type[Alert]]] = {
+_KINDS: Final[Mapping[str, type[Effect]]] = {
     "standing": Standing,
     "mail": Mail,
+    "sms": Sms,
+    "task": Task,
     "alert": Alert,
 }
 
@@ -45,11 +50,12 @@ class Queued:
 
 
 def put(
-    store: Store, effect: Effect, key: str, now: int, *, play: str = "", change_id: str | None = None, due_at: int = 0
-) -> str:
+    store: Store, effect: Effect, key: str, now: int, *, play: str = "", change_id: str | None = None, due_at: int = 0,
+    state: str = "waiting",
+) -> str:  # fmt: skip
     """Queue an effect under its idempotency key; gives its id, "" where that intent is there already.
 
-    Runs inside the transaction that stores the score and the change that caused it.
+    `state` may be one of the pools instead: draft, held or asked. Runs inside the transaction that stores the score and the change that caused it.
     """
     effect_id = new_id("eff")
     added = store.run(
@@ -58,6 +64,7 @@ def put(
             "id": effect_id, "key": key, "lane": effect.lane.value, "kind": type(effect).__name__.lower(),
             "customer_id": effect.customer_id, "target": _target(effect), "change_id": change_id, "play": play,
             "payload": json.dumps(asdict(effect), sort_keys=True), "now": now, "due_at": due_at or now,
+            "state": state, "step": effect.step if isinstance(effect, Mail | Task) else "",
         },
     )  # fmt: skip
     return effect_id if added else ""
@@ -66,6 +73,8 @@ def put(
 def _target(effect: Effect) -> str:
     if isinstance(effect, Standing):
         return effect.contact_id
+    if isinstance(effect, Task):
+        return effect.owner
     return effect.to if isinstance(effect, Mail) else ""
 
 
@@ -156,7 +165,7 @@ def recover(store: Store, now: int, *, mail_deduplicates: bool, older_than: int 
     became: dict[str, int] = {}
     with store.atomic():
         for row in store.rows(sql("dispatch", "stranded"), {"before": now - older_than}):
-            if row["lane"] == Lane.MAIL and not mail_deduplicates:
+            if row["lane"] in (Lane.MAIL, Lane.SMS, Lane.TASK) and not mail_deduplicates:
                 state = "unknown"
                 finish(store, row["id"], state, now, "interrupted while it was being sent; nobody can know")
             else:

@@ -39,5 +39,6 @@ def take_consent(
             "source": source, "contact_id": contact_id, "now": now,
             "email": normal_email(contact.email) if contact else None,
             "opt_in": contact.opt_in if contact else GONE, "may_mail": int(contact is not None and contact.may_mail),
+            "may_serve": int(contact is not None and (contact.may_mail or contact.may_serve)),
         })  # fmt: skip
     store.many(sql("intake", "take_consent"), binds)

@@ -101,7 +101,7 @@ def put_crm_contact(store: Store, source: str, identity_id: str, contact: CrmCon
         {
             "source": source, "contact_id": contact.contact_id, "identity_id": identity_id,
             "email": normal_email(contact.email), "opt_in": contact.opt_in, "may_mail": int(contact.may_mail),
-            "tags": json.dumps(sorted(contact.tags)), "fields": json.dumps(dict(sorted(contact.fields))),
+            "may_serve": int(contact.may_mail or contact.may_serve), "tags": json.dumps(sorted(contact.tags)), "fields": json.dumps(dict(sorted(contact.fields))),
             "updated_at": contact.updated_at, "seen_at": now,
         },
     ) > 0  # fmt: skip

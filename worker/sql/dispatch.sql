@@ -1,8 +1,10 @@
 -- Station 4: the outbox, what was sent, and the journal of what was written.
 
 -- name: put_effect
-insert into effects (id, key, lane, kind, customer_id, target, change_id, play, payload, state, created_at, due_at)
-values (:id, :key, :lane, :kind, :customer_id, :target, :change_id, :play, :payload, 'waiting', :now, :due_at)
+insert into effects
+    (id, key, lane, kind, customer_id, target, change_id, play, step, payload, state, created_at, due_at)
+values
+    (:id, :key, :lane, :kind, :customer_id, :target, :change_id, :play, :step, :payload, :state, :now, :due_at)
 on conflict (key) do nothing
 
 -- name: claim

@@ -65,10 +65,13 @@ on conflict (identity_id, name, at) do update set value = excluded.value
 select value from attributes where identity_id = :identity_id and name = :name and at = :at
 
 -- name: put_crm_contact
-insert into crm_contacts (source, contact_id, identity_id, email, opt_in, may_mail, tags, fields, updated_at, seen_at)
-values (:source, :contact_id, :identity_id, :email, :opt_in, :may_mail, :tags, :fields, :updated_at, :seen_at)
+insert into crm_contacts
+    (source, contact_id, identity_id, email, opt_in, may_mail, may_serve, tags, fields, updated_at, seen_at)
+values
+    (:source, :contact_id, :identity_id, :email, :opt_in, :may_mail, :may_serve, :tags, :fields, :updated_at, :seen_at)
 on conflict (source, contact_id) do update
-set email = excluded.email, opt_in = excluded.opt_in, may_mail = excluded.may_mail, tags = excluded.tags,
+set email = excluded.email, opt_in = excluded.opt_in, may_mail = excluded.may_mail, may_serve = excluded.may_serve,
+    tags = excluded.tags,
     fields = excluded.fields, updated_at = excluded.updated_at, seen_at = excluded.seen_at,
     identity_id = excluded.identity_id
 where crm_contacts.updated_at <= excluded.updated_at
@@ -80,7 +83,8 @@ order by c.contact_id
 
 -- name: take_consent
 update crm_contacts
-set email = coalesce(cast(:email as text), email), opt_in = :opt_in, may_mail = :may_mail, seen_at = :now
+set email = coalesce(cast(:email as text), email), opt_in = :opt_in, may_mail = :may_mail,
+    may_serve = :may_serve, seen_at = :now
 where source = :source and contact_id = :contact_id
 
 -- name: fact

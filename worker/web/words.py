@@ -51,6 +51,10 @@ DONE: Final = {
     "failed": "given up",
     "unknown": "interrupted: nobody knows whether it arrived",
     "replaced": "let go for something newer",
+    "undone": "taken back",
+    "draft": "only shown: it would be done",
+    "held": "waits for its kind to be released",
+    "asked": "waits for a person to say yes",
 }
 """The states of an effect."""
 
@@ -78,7 +82,9 @@ def effect_in_words(row: Row) -> str:
     if row["kind"] == "standing":
         shown = f"{payload['band']} {payload['score']}".strip()
         return f"shown as {shown} on contact {row['target']}" if shown else f"taken off contact {row['target']}"
-    if row["kind"] == "mail":
+    if row["kind"] == "task":
+        return f"task “{payload['title']}”"
+    if row["kind"] in ("mail", "sms"):
         return f"mail “{row['subject'] or payload['template'].replace('-', ' ')}” to {row['target']}"
     return f"told the team: {payload['title']}"
 
