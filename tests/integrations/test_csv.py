@@ -357,7 +357,7 @@ def test_every_mistake_is_told_at_once_with_line_key_value_and_cure(tmp_path: Pa
             "did you mean 'joined'? A kind of your own begins with custom.",
         ),
         (16, "tables.clients.facts.1.opens", "login does not stay open",
-            ("date it with at; what opens and closes: cancellation_planned, open_dispute, open_ticket, subscription, "
+            ("date it with at; what opens and closes: cancellation_planned, open_dispute, open_task, open_ticket, subscription, "
             "unpaid_invoice")),
         (
             17, "tables.clients.facts.1.value",
