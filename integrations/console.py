@@ -182,7 +182,7 @@ def _crm(http: Http, settings: ConsoleSettings, clock: Clock) -> Crm:
     return ConsoleCrm(Paper())
 
 
-def _mailer(settings: ConsoleSettings, clock: Clock) -> Mailer:
+def _mailer(http: Http, settings: ConsoleSettings, clock: Clock) -> Mailer:
     return ConsoleMailer(Paper())
 
 

@@ -31,7 +31,7 @@ from pydantic import Field, model_validator
 
 from worker.integration import Integration, Letter, SecretStr, Settings, Sought
 from worker.lib.clock import Clock
-from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
+from worker.lib.http import Failure, GiveUp, Http, Reconnect, Retry, Unsure
 
 TIMEOUT: Final = 60.0
 """Seconds. RFC 5321 §4.5.3.2 advises minutes; a server that is slower than this is tried again later."""
@@ -338,11 +338,16 @@ def _reason(error: Exception) -> str:
     return one_line(str(error), 200) or type(error).__name__
 
 
+def mailer(http: Http, settings: SmtpSettings, clock: Clock) -> SmtpMailer:
+    """The channel; it speaks no HTTP and has a connection of its own."""
+    return SmtpMailer(settings, clock)
+
+
 INTEGRATION = Integration(
     name="smtp",
     title="SMTP",
     does="mail, out, through any mail server",
     settings=SmtpSettings,
     docs="https://www.rfc-editor.org/rfc/rfc5321",
-    mailer=SmtpMailer,
+    mailer=mailer,
 )

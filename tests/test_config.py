@@ -43,7 +43,7 @@ class Shouted:
         """Heard by nobody."""
 
 
-def printing(_settings: object, _clock: Clock) -> Mailer:
+def printing(_http: object, _settings: object, _clock: Clock) -> Mailer:
     return Printed()
 
 

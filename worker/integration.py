@@ -305,8 +305,9 @@ class Integration:
     feeds: tuple[str, ...] = ()
     """Kinds of fact that its webhooks or files bring, beside those of the pulls."""
     crm: Callable[[Http, Any, Clock], Crm] | None = None
-    mailer: Callable[[Any, Clock], Mailer] | None = None
-    texter: Callable[[Any, Clock], Mailer] | None = None
+    mailer: Callable[[Http, Any, Clock], Mailer] | None = None
+    """(the one connection, settings, clock) -> the channel; one that has no `connect` wants no connection."""
+    texter: Callable[[Http, Any, Clock], Mailer] | None = None
     """The same for text messages: `to` is a telephone number, the HTML is empty."""
     history: Callable[[Http, Any, Clock], History] | None = None
     desk: Callable[[Http, Any, Clock], Desk] | None = None

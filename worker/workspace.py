@@ -163,7 +163,9 @@ class Workspace:
     def mailer(self) -> Mailer | None:
         """The channel for mail."""
         found = self.connected.get(self.config.outreach.mailer)
-        return found.integration.mailer(found.settings, self.clock) if found and found.integration.mailer else None
+        if found is None or found.integration.mailer is None:
+            return None
+        return found.integration.mailer(cast("Http", found.http), found.settings, self.clock)
 
     @property
     def alerter(self) -> Alerter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,7 @@ from worker.effects import Alert
 from worker.facts import CrmContact
 from worker.integration import Alerter, Crm, CrmNames, Letter, Mailer
 from worker.lib.clock import VirtualClock
-from worker.lib.http import GiveUp
+from worker.lib.http import GiveUp, Http
 
 ADA = CrmContact("1", "ada@x.example", "SINGLE_OPT_IN", True, ("vip",), (("plan", "Pro"),), 0)
 NAMES = CrmNames(tags={"red": "Health: red"}, fields={"band": "Health band"})
@@ -88,6 +89,6 @@ def test_it_merges_and_knows_only_its_own_contacts() -> None:
 
 def test_as_an_integration_it_prints_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert INTEGRATION.mailer is not None
-    INTEGRATION.mailer(ConsoleSettings(), VirtualClock(0)).send(letter())
+    INTEGRATION.mailer(cast("Http", None), ConsoleSettings(), VirtualClock(0)).send(letter())
 
     assert capsys.readouterr().out == "mail ada@x.example: Hello\n"
