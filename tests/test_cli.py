@@ -33,6 +33,8 @@ class Terminal:
         self.cwd.mkdir()
         self.workspace = folder / "acme"
         self.environ = {"PATH": os.environ["PATH"], "KEEPWELL_PASSWORD": PASSWORD, "HOME": str(folder)}
+        if here := os.environ.get("PYTHONPATH"):  # of two copies of the source, the one that is tested
+            self.environ["PYTHONPATH"] = here
 
     def __call__(self, *words: str, code: int = 0, **environ: str) -> str:
         """`keepwell -w WORKSPACE …` in this process; gives what it printed, on either channel."""
@@ -134,6 +136,18 @@ def test_a_workspace_goes_live_pauses_and_goes_on_when_told(terminal: Terminal) 
     assert "paused" in terminal("check", code=1)
     assert "0 effects have waited" in terminal("resume")
     assert "Nothing will leave any more" in terminal("mode", "watch", "--yes")
+
+
+def test_kinds_of_act_are_released_by_name_and_a_backfill_at_a_pace(terminal: Terminal) -> None:
+    assert "keepwell release" in terminal("mode", "approve", "--yes")
+    assert terminal("release") == ""
+    assert "field:score is released" in terminal("release", "field:score", "--yes", "--by", "Olga")
+    assert "field:score: released by Olga" in terminal("release")
+    assert json.loads(terminal("release", "--json"))[0]["name"] == "field:score"
+    assert "is no kind of act" in terminal("release", "field:shoe", "--yes", code=2)
+    assert "20 an hour" in terminal("release", "backfill", "--per-hour", "20", "--yes")
+    assert "for the backfill" in terminal("release", "alert", "--per-hour", "20", code=2)
+    assert terminal("drafts") == "none\n"
 
 
 def test_a_change_of_mode_that_nobody_confirms_does_not_happen(terminal: Terminal) -> None:

@@ -175,6 +175,7 @@ def test_a_customer_falls_silent_and_fails_to_pay_and_is_seen_tagged_and_written
     # One contact is tried before any is written to; then the business goes live.
     assert check.check(stage.workspace, ann).findings == []
     controls.set_mode(stage.workspace, "live")
+    controls.release_backfill(stage.workspace)
     before = stage.shown(ann)
     went_live = stage.next_day()
 
@@ -241,6 +242,7 @@ def test_a_customer_who_unsubscribes_is_not_written_to_again(stage: Stage) -> No
     turn(stage.workspace)
     check.check(stage.workspace, ann)
     controls.set_mode(stage.workspace, "live")
+    controls.release_backfill(stage.workspace)
     stage.next_day()
     stripe.bill(subscription, decline="card_declined")
     stage.next_day()

@@ -14,7 +14,7 @@ from worker.lib.clock import DAY, end_of_day, local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
-from worker.plays import arbiter, rules
+from worker.plays import arbiter, modes, rules
 from worker.plays import records as plays
 from worker.review import disagreement, opinions
 from worker.scoring import bands, explain, ledger, measures, overrides, population, records
@@ -58,6 +58,10 @@ class Terms:
     """kind -> until when it is known, where its pull has just missed: it freezes for whose day has turned since."""
     returned: tuple[Returned, ...] = ()
     """The sources that have just come back."""
+    released: frozenset[str] = frozenset()
+    """The kinds of act that may leave in `approve`."""
+    untagged: frozenset[str] = frozenset()
+    """The customers whose tag waits for the backfill: it is written when their band changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +311,7 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
     moved = [one for one in decided if one.moved]
     saved = records.save(store, [one.scored(_why(store, terms, one)) for one in moved], run_id)
     changes = {change.customer_id: change for change in saved.changes}
+    _note_untagged(store, terms, decided, changes)
     looked_at = []
     for one in decided:
         customer_id = one.customer.id
@@ -323,6 +328,17 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
     if decided:
         _looked_at(store, looked_at, decided[0].moment.at)
     done.changes += len(changes)
+
+
+def _note_untagged(
+    store: Store, terms: Terms, decided: Sequence[_Decided], changes: Mapping[str, records.Change]
+) -> None:
+    """Who is first seen while nothing leaves has no news to tell; a change of band while it may is news."""
+    if modes.lets_out(terms.mode) and not terms.silent:
+        store.many(sql("assess", "no_backfill"), [{"customer_id": one} for one in changes if one in terms.untagged])
+    else:
+        first_seen = [{"customer_id": one.customer.id} for one in decided if one.previous is None]
+        store.many(sql("assess", "wait_for_backfill"), first_seen)
 
 
 def _looked_at(store: Store, customers: Sequence[_Customer], now: int) -> None:
@@ -355,21 +371,27 @@ def _act(
 ) -> None:
     now, change_id = one.moment.at, change.id if change else None
     for effect in _standings(store, terms, one, change):
-        key = f"standing:{effect.contact_id}:{run_id}"
-        done.effects += bool(outbox.put(store, effect, key, now, change_id=change_id))
+        key, state = f"standing:{effect.contact_id}:{run_id}", modes.standing_pool(terms.mode)
+        effect_id = outbox.put(store, effect, key, now, change_id=change_id, state=state)
+        done.effects += bool(effect_id)
+        if effect_id and state == "draft":
+            outbox.drop_older_drafts(store, effect.contact_id, effect_id, now)
     intents, refusals = rules.plan(terms.plays, terms.templates, _happening(store, terms, one, change, score_id))
     for intent in intents:
         due_at = now
         if isinstance(intent.effect, Mail):
-            verdict = arbiter.ask(
-                plays.case(store, intent.effect, terms.limits, now, time_zone=terms.time_zone), terms.limits
-            )
+            case = plays.case(store, intent.effect, terms.limits, now, time_zone=terms.time_zone)
+            # Whether it may leave says the pool it is put into, and the arbiter again when it does.
+            verdict = arbiter.ask(replace(case, mode=modes.LIVE), terms.limits)
             if isinstance(verdict, arbiter.Refuse):
                 refusals.append(rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason))
                 continue
             if isinstance(verdict, arbiter.Wait):
                 due_at = verdict.until
-        added = outbox.put(store, intent.effect, intent.key, now, play=intent.play, change_id=change_id, due_at=due_at)
+        added = outbox.put(
+            store, intent.effect, intent.key, now, play=intent.play, change_id=change_id, due_at=due_at,
+            state=modes.pool(terms.mode, terms.released, modes.kind_of(intent.play)),
+        )  # fmt: skip
         done.effects += bool(added)
     for refusal in refusals:
         plays.keep_refusal(store, refusal, now)
@@ -411,7 +433,7 @@ def _disagree(store: Store, terms: Terms, one: _Decided, said: _Said, done: Asse
 
 
 def _may_tell(terms: Terms) -> bool:
-    return terms.mode == "live" and not terms.silent
+    return modes.decides(terms.mode) and not terms.silent
 
 
 def _tell(store: Store, terms: Terms, one: _Decided, title: str, text: str, key: str, done: Assessed) -> None:
@@ -419,7 +441,8 @@ def _tell(store: Store, terms: Terms, one: _Decided, title: str, text: str, key:
     if _may_tell(terms):
         customer_id = one.customer.id
         alert = Alert(customer_id, title, text, f"{terms.public_url}/customers/{customer_id}")
-        done.effects += bool(outbox.put(store, alert, key, one.moment.at))
+        state = modes.pool(terms.mode, terms.released, modes.ALERT)
+        done.effects += bool(outbox.put(store, alert, key, one.moment.at, state=state))
 
 
 # -- effects ----------------------------------------------------------------------------------------------------------
@@ -433,7 +456,8 @@ def _standings(store: Store, terms: Terms, one: _Decided, change: records.Change
         return []
     main: str = contact["contact_id"]
     words = change.why if change else _reason(terms, one)
-    wanted = Standing(customer_id, main, one.standing.band, shown_score(one.assessment), words, now)
+    tag = change is not None or customer_id not in terms.untagged
+    wanted = Standing(customer_id, main, one.standing.band, shown_score(one.assessment), words, now, tag)
     effects = []
     shown = outbox.shown(store, main)
     if shown is None or _differs(shown, wanted, terms.write_when_moved):
@@ -451,7 +475,7 @@ def shown_score(assessment: Assessment) -> str:
 
 
 def _differs(shown: Standing, wanted: Standing, write_when_moved: int) -> bool:
-    if shown.band != wanted.band or bool(shown.score) != bool(wanted.score):
+    if shown.band != wanted.band or bool(shown.score) != bool(wanted.score) or (wanted.tag and not shown.tag):
         return True
     if not wanted.score:
         return False

@@ -9,6 +9,7 @@ from worker.dispatch import journal
 from worker.lib.clock import DAY, day_text, iso, local_day, seconds
 from worker.lib.http import Failure
 from worker.lib.store import Store, sql
+from worker.plays import modes
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
 
@@ -35,7 +36,11 @@ def check(workspace: Workspace, canary: str | None = None) -> Report:
         report.findings.append(differs)
     if canary:
         _canary(workspace, canary, report)
-    elif workspace.crm is not None and workspace.mode == "live" and not switch(workspace.store, _finding(workspace)):
+    elif (
+        workspace.crm is not None
+        and modes.lets_out(workspace.mode)
+        and not switch(workspace.store, _finding(workspace))
+    ):
         report.findings.append(
             f"{workspace.crm_source} is not written to before one contact has been tried: keepwell check --canary CONTACT"
         )

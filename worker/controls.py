@@ -1,59 +1,232 @@
-"""What a person does to a running workspace: mode, pause, undo; and what shows before they do it."""
+"""What a person does to a running workspace: mode, releases, pause, undo; and what shows before they do it."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
-from worker.dispatch import journal
+from worker.dispatch import backfill, journal, outbox
+from worker.effects import Standing
 from worker.lib.clock import iso, seconds
+from worker.lib.ids import new_id
 from worker.lib.problems import Problem, Problems
+from worker.lib.shape import spell
 from worker.lib.store import Row, Store, sql
+from worker.plays import modes
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
+
+CASES: Final = 3
+"""How many cases of a kind are shown before it is released."""
 
 
 def waiting(store: Store) -> list[Row]:
     """The effects that would leave next, in words."""
-    rows = store.rows(sql("house", "waiting_effects"))
-    return [{"id": row["id"], "due_at": iso(row["due_at"]), "what": _in_words(row)} for row in rows]
+    return pooled(store, "waiting")
+
+
+def pooled(store: Store, state: str) -> list[Row]:
+    """What lies in a pool (draft, held, asked) or waits to leave, in words, in the order in which it would leave."""
+    rows = store.rows(sql("dispatch", "pooled"), {"state": state})
+    return [
+        {"id": row["id"], "due_at": iso(row["due_at"]), "what": _in_words(row)}
+        for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))
+    ]
 
 
 def _in_words(row: Row) -> str:
     payload: dict[str, Any] = json.loads(row["payload"])
     if row["kind"] == "standing":
         shown = f"{payload['band']} {payload['score']}".strip() if payload["band"] else "nothing of ours"
-        return f"show {shown} on contact {row['target']}"
+        later = "" if payload.get("tag", True) else "; its tag waits for the backfill"
+        return f"show {shown} on contact {row['target']}{later}"
     if row["kind"] == "task":
         return f"task {payload['title']} ({row['play']})"
     if row["kind"] in ("mail", "sms"):
-        return f"mail {payload['template']} to {row['target']} ({row['play']})"
+        return f"{row['kind']} {payload['template']} to {row['target']} ({row['play']})"
     return f"tell the team: {payload['title']}"
 
 
-def mode_would(workspace: Workspace, to: str) -> list[str]:
-    """What changing the mode would let happen, in words."""
-    if to == "watch":
-        return ["Nothing will leave any more; facts still come in, and scores are still made."]
+# -- kinds of act -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of act: whether it is released, and what of it waits."""
+
+    name: str
+    """`tag:red`, `field:score`, `play:usage-drop`, `alert`."""
+    n: int
+    """How many acts wait, or contacts whose place would be written."""
+    cases: tuple[str, ...]
+    """The first three, in words."""
+    released_at: int | None = None
+    released_by: str = ""
+
+
+def kinds(workspace: Workspace) -> list[Kind]:
+    """Every kind of act that has been released, or of which something waits to be. Places first, then plays."""
     store = workspace.store
+    released = {row["kind"]: row for row in store.rows(sql("dispatch", "releases"))}
+    cases = _by_kind(workspace, store.rows(sql("dispatch", "pooled"), {"state": "held"}))
+    for kind, contacts in _by_place(workspace, _shown_now(store)).items():
+        cases[kind] = contacts
+    found = [
+        Kind(
+            kind, 0 if kind in released else len(some), tuple(some[:CASES]),
+            released[kind]["at"] if kind in released else None, released[kind]["by"] if kind in released else "",
+        )
+        for kind, some in {**{kind: list[str]() for kind in released}, **cases}.items()
+    ]  # fmt: skip
+    order = {kind: place for place, kind in enumerate(workspace.places)}
+    return sorted(found, key=lambda one: (order.get(one.name, len(order)), one.name))
+
+
+def _by_kind(workspace: Workspace, rows: Iterable[Row]) -> dict[str, list[str]]:
+    """The acts of each kind in words; what the CRM shall show, place by place."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["kind"] == "standing":
+            for kind, cases in _by_place(workspace, [Standing(**json.loads(row["payload"]))]).items():
+                found.setdefault(kind, []).extend(cases)
+        else:
+            found.setdefault(modes.kind_of(row["play"]), []).append(_in_words(row))
+    return found
+
+
+def _by_place(workspace: Workspace, standings: Iterable[Standing]) -> dict[str, list[str]]:
+    """What each of our places in the CRM would show, in words, by its kind."""
+    labels, tags = workspace.config.crm.fields, workspace.config.crm.tags
+    found: dict[str, list[str]] = {}
+    for one in standings:
+        shown = {"score": one.score, "band": one.band, "reason": one.reason, "as_of": iso(one.as_of)}
+        if one.tag and one.band in tags:
+            found.setdefault(f"tag:{one.band}", []).append(f"contact {one.contact_id}: {tags[one.band]}")
+        for name in labels if one.band else ():
+            found.setdefault(f"field:{name}", []).append(f"contact {one.contact_id}: {labels[name]} {shown[name]!r}")
+    return found
+
+
+def _shown_now(store: Store) -> Iterator[Standing]:
+    """What each contact shows, or will once the lane is empty."""
+    for row in store.rows(sql("dispatch", "shown_now")):
+        yield Standing(**json.loads(row["payload"]))
+
+
+def release(workspace: Workspace, kind: str, by: str) -> int:
+    """Let acts of this kind leave from now on; gives how many that were held now wait to leave.
+
+    `by` says who released it. For a place in the CRM it is the contacts that will be looked at again. Raises Problems
+    for a kind that there is not.
+    """
+    store, now = workspace.store, seconds(workspace.clock)
+    known = [*workspace.places, modes.ALERT, *(f"play:{name}" for name in workspace.plays)]
+    if kind not in known:
+        raise Problems([Problem(kind, 0, "", "is no kind of act", spell(kind, known))])
+    with store.atomic():
+        if not store.run(sql("dispatch", "release"), {"kind": kind, "now": now, "by": by}):
+            return 0
+        if kind not in workspace.places:
+            return store.run(sql("dispatch", "let_kind_go"), {"play": kind.partition(":")[2], "now": now})
+        if workspace.mode != modes.APPROVE:
+            return 0
+        return _show_again(store, _touched(kind, _shown_now(store)), now)
+
+
+def _touched(kind: str, standings: Iterable[Standing]) -> list[Standing]:
+    """Whose places are of this kind. A tag may also have to go, from whoever stands elsewhere now."""
+    return [one for one in standings if one.tag or not kind.startswith("tag:")]
+
+
+def _show_again(store: Store, standings: Iterable[Standing], now: int) -> int:
+    """Have contacts written again as they shall be; what is right already costs a read and no write."""
+    once = new_id("see")
+    return sum(bool(outbox.put(store, one, f"standing:{one.contact_id}:{once}", now)) for one in standings)
+
+
+def release_backfill(workspace: Workspace, per_hour: int | None = None) -> int:
+    """Let the tags be written of those who merely stand where they stood when nothing left yet; gives how many wait.
+
+    `per_hour` spreads them, so that an automation that hangs on a tag is not set off for all at once.
+    """
+    return backfill.release(workspace.store, seconds(workspace.clock), per_hour)
+
+
+# -- mode -------------------------------------------------------------------------------------------------------------
+
+
+def mode_would(workspace: Workspace, to: str) -> list[str]:
+    """What changing the mode would let happen, and what it lets go of, in words."""
+    lines = [*_would_drop(workspace, to)]
+    if to == modes.WATCH:
+        return ["Nothing will leave any more; facts still come in, and scores are still made.", *lines]
+    if to == modes.DRAFT:
+        return [
+            "Every act is decided and shown as a draft from the next turn on: keepwell drafts. None leaves.",
+            *lines,
+        ]
+    store, crm = workspace.store, workspace.crm_source
     bands = ", ".join(f"{row['n']} {row['band']}" for row in store.rows(sql("house", "bands_shown"))) or "nobody yet"
-    lines = [f"From the next turn on, the standing of each customer is shown in {workspace.crm_source}: {bands}."]
-    if workspace.crm is not None and not switch(store, f"canary:{workspace.crm_source}"):
+    released = workspace.released if to == modes.APPROVE else {*workspace.places, *workspace.plays, modes.ALERT}
+    if to == modes.APPROVE:
+        lines.insert(0, "An act leaves once its kind has been released: keepwell release. "
+                     f"Released now: {', '.join(sorted(released)) or 'none'}.")  # fmt: skip
+    if any(kind in released for kind in workspace.places):
+        lines.append(f"From the next turn on, the standing of each customer is shown in {crm}: {bands}.")
+        lines += _calls(store)
+    if untagged := len(backfill.waiting(store)):
+        lines.append(
+            f"The tags of {untagged} who merely stand where they stood before are not written, since automations may hang"
+            " on them: keepwell release backfill --per-hour 20"
+        )
+    if workspace.crm is not None and not switch(store, f"canary:{crm}"):
         lines.append("Nothing is written there before one contact has been tried: keepwell check --canary CONTACT")
-    lines.append(f"Mails leave by {workspace.config.outreach.mailer}, alerts by {workspace.config.outreach.alerts}.")
+    if to == modes.LIVE or any(kind.startswith(("play:", modes.ALERT)) for kind in released):
+        lines.append(
+            f"Mails leave by {workspace.config.outreach.mailer}, alerts by {workspace.config.outreach.alerts}."
+        )
     if not switch(store, "first_pass"):
         lines.append("The first pass is silent: it scores everybody, and tells nobody.")
     return lines
 
 
+def _would_drop(workspace: Workspace, to: str) -> Iterator[str]:
+    """What waits in this mode and will not in another, by kind, with the first cases."""
+    for state, words in (
+        ("draft", "drafts"),
+        ("held", "held"),
+        ("asked", "waiting for a person"),
+        ("waiting", "waiting"),
+    ):
+        rows = workspace.store.rows(sql("dispatch", "pooled"), {"state": state})
+        for kind, some in sorted(_by_kind(workspace, rows).items()):
+            first = "; ".join(some[:CASES])
+            kept = " (decided anew)" if modes.lets_out(to) and kind in workspace.places else ""
+            yield f"Let go of{kept}: {len(some)} {words} of {kind}, as {first}"
+
+
+def _calls(store: Store) -> Iterator[str]:
+    """What the first writing costs in calls: a field write a contact, and all else in bulk."""
+    n = int(store.value(sql("house", "standing_customers")))
+    if n:
+        yield f"That is about {n} calls to write the fields, and {n // 200 + 1} to read; later only what changes."
+
+
 def set_mode(workspace: Workspace, to: str) -> None:
-    """Change the mode. What was decided in another mode and still waits is let go: it would be old news."""
-    with workspace.store.atomic():
-        set_switch(workspace.store, "mode", to, seconds(workspace.clock))
-        workspace.store.run(
-            sql("house", "let_go"),
-            {"reason": f"the mode changed to {to}", "now": seconds(workspace.clock)},
-        )
+    """Change the mode. What was decided in another mode and still waits is let go: it would be old news.
+
+    What the CRM shall show is no news but how things are: from `approve` to `live` it is looked at again.
+    """
+    store, now = workspace.store, seconds(workspace.clock)
+    if to not in modes.MODES:
+        raise Problems([Problem(to, 0, "", "is no mode", spell(to, modes.MODES))])
+    with store.atomic():
+        shown = list(_shown_now(store)) if (workspace.mode, to) == (modes.APPROVE, modes.LIVE) else []
+        set_switch(store, "mode", to, now)
+        store.run(sql("house", "let_go"), {"reason": f"the mode changed to {to}", "now": now})
+        _show_again(store, shown, now)
 
 
 def set_paused(store: Store, now: int, *, paused: bool) -> None:

@@ -35,6 +35,8 @@ class Standing:
     """The drivers in words; never sent to the customer."""
     as_of: int
     """When it was computed, epoch seconds UTC."""
+    tag: bool = True
+    """False while the colour waits for a backfill to be released: then tags are left as they are."""
 
 
 @dataclass(frozen=True, slots=True)

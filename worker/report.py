@@ -239,7 +239,7 @@ def turn_in_words(done: Turn, mode: str) -> list[str]:
     lines += [f"{one} is back." for one in done.back]
     if done.silent:
         lines.append("This was the first pass, and silent: everyone is newly something, and that is no news.")
-    elif mode == "live":
+    elif mode in ("approve", "live"):
         sent = done.mails.get("sent", 0)
         lines.append(
             f"{done.written.contacts} contacts written, {sent} mails sent, {done.alerts.get('sent', 0) + done.notices} alerts, "

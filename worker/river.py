@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from worker import cards, guard
 from worker.assess import Assessed, Terms, assess_due, new_run
-from worker.dispatch import alerts, mail, notices, outbox
+from worker.dispatch import alerts, backfill, mail, notices, outbox
 from worker.dispatch.writeback import Written, write_waiting
 from worker.effects import Lane
 from worker.facts import Delivery, Parsed
@@ -18,6 +18,7 @@ from worker.intake.pull import pull
 from worker.lib.clock import seconds
 from worker.lib.http import Failure
 from worker.lib.store import sql
+from worker.plays import modes
 from worker.plays.records import set_switch, switch
 from worker.workspace import Workspace
 
@@ -58,7 +59,7 @@ def turn(
 ) -> Turn:  # fmt: skip
     """Turn the wheel once. The caller holds the lease.
 
-    In `watch` nothing leaves; the first pass in any mode is silent. Without `dispatch` what is decided waits. Without
+    In `watch` and `draft` nothing leaves; the first pass in any mode is silent. Without `dispatch` what is decided waits. Without
     `pulled` only what came by itself is parsed: another thread is at the pages, and half of them would mislead. `stop`
     is asked between any two steps; raises Stopped where it says so before everything was assessed.
     """
@@ -70,10 +71,13 @@ def turn(
     workspace.take_up()
     cards.keep(store, workspace.deck, workspace.files, seconds(clock))
     cards.note(store, workspace.deck, workspace.files, seconds(clock))
+    may_leave = modes.lets_out(workspace.mode) and not workspace.paused and not done.silent
+    if may_leave:
+        backfill.take(store, seconds(clock))
     done.assessed = assess_due(store, _terms(workspace, done.silent), seconds(clock), done.run_id, everyone=everyone)
     if done.silent and done.assessed.customers:
         set_switch(store, "first_pass", done.run_id, seconds(clock))
-    if dispatch and workspace.mode == "live" and not workspace.paused and not done.silent:
+    if dispatch and may_leave and not workspace.paused:
         _dispatch(workspace, done, stop)
     _end(workspace, done)
     return done
@@ -149,6 +153,8 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         mode=workspace.mode,
         silent=silent,
         pulse_valid_for=workspace.config.outreach.pulse_valid_for,
+        released=workspace.released,
+        untagged=backfill.waiting(workspace.store),
     )
 
 
@@ -161,7 +167,8 @@ def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> Non
 
     outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
     if alerter is not None:  # first: a person can act while the rest is on its way
-        done.notices = notices.send_waiting(store, alerter, clock, stop=held_up)
+        if modes.may_leave(workspace.mode, workspace.released, modes.ALERT):
+            done.notices = notices.send_waiting(store, alerter, clock, stop=held_up)
         done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up)
     try:
         _write_back(workspace, done, held_up)
@@ -197,12 +204,16 @@ def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -
     crm, source = workspace.crm, workspace.crm_source
     if crm is None or not outbox.due(workspace.store, Lane.CRM, seconds(workspace.clock), 1):
         return
+    if not any(map(workspace.may_leave, workspace.places)):
+        return  # not even our tags and fields are made before a person has released one of them
     if not switch(workspace.store, f"canary:{source}"):
         done.troubles[f"{source} write-back"] = (
             f"nothing is written before one contact has been tried: keepwell check --canary CONTACT ({source})"
         )
         return
     ids = workspace.crm_ids(crm)
-    done.written = write_waiting(workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up)
+    done.written = write_waiting(
+        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up, may=workspace.may_leave
+    )
     if done.written.reasons:
         done.troubles[f"{source} write-back"] = done.written.reasons[0]

@@ -25,8 +25,8 @@ from worker.lib.http import Http
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import spell
 from worker.lib.store import Store, open_store, sql
+from worker.plays import modes, rules
 from worker.plays import records as switches
-from worker.plays import rules
 from worker.plays.arbiter import Rules
 from worker.plays.records import switch
 from worker.registry import Connected
@@ -83,6 +83,20 @@ class Workspace:
     def mode(self) -> str:
         """watch, draft, approve or live; a new workspace watches."""
         return switch(self.store, "mode", "watch")
+
+    @property
+    def released(self) -> frozenset[str]:
+        """The kinds of act that a person has released, for `approve`."""
+        return frozenset(row["kind"] for row in self.store.rows(sql("dispatch", "releases")))
+
+    def may_leave(self, kind: str) -> bool:
+        """Whether an act of this kind may leave in this mode, as things are released."""
+        return modes.may_leave(self.mode, self.released, kind)
+
+    @property
+    def places(self) -> list[str]:
+        """The places in the CRM that are ours, as kinds of act: `tag:green`, `field:score` …"""
+        return modes.places(list(self.config.crm.tags), list(self.config.crm.fields))
 
     @property
     def paused(self) -> bool:

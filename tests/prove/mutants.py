@@ -232,7 +232,7 @@ MUTANTS = (
         "act in watch",
         5,
         "worker/assess.py",
-        'return terms.mode == "live" and not terms.silent',
+        "return modes.decides(terms.mode) and not terms.silent",
         "return not terms.silent",
         ("tests/test_river.py::test_in_watch_nothing_leaves_however_much_happens",),
     ),

@@ -182,6 +182,7 @@ class Stage:
         turn(self.workspace)
         set_switch(self.store, "canary:keap", "replaces", int(time.time()))  # what `keepwell check --canary` found out
         controls.set_mode(self.workspace, "live")
+        controls.release_backfill(self.workspace)
         turn(self.workspace, pulls=False, everyone=True)
 
     def value(self, question: str) -> Any:

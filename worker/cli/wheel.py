@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import signal
@@ -51,12 +52,19 @@ def run(workspace: Workspace, dry_run: bool, as_json: bool) -> None:
     tell_troubles(done.troubles)
 
 
-@main.command(epilog="Example: keepwell mode live")
-@click.argument("to", required=False, type=click.Choice(["watch", "live"]))
+@main.command(epilog="Example: keepwell mode approve")
+@click.argument("to", required=False, type=click.Choice(["watch", "draft", "approve", "live"]))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_workspace
 def mode(workspace: Workspace, to: str | None, yes: bool) -> None:
-    """Show the mode, or change it: `watch` writes nothing anywhere, `live` writes and sends."""
+    """Show the mode, or change it, after showing what that changes.
+
+    \b
+    watch    scores, and writes nothing anywhere
+    draft    shows what it would write and send: keepwell drafts
+    approve  lets out the kinds of act that a person has released: keepwell release
+    live     writes and sends
+    """
     from worker import controls
 
     if to is None or to == workspace.mode:
@@ -68,6 +76,79 @@ def mode(workspace: Workspace, to: str | None, yes: bool) -> None:
         click.confirm(f"Change from {workspace.mode} to {to}?", abort=True)
     controls.set_mode(workspace, to)
     click.echo(f"The workspace is in {to}.")
+
+
+@main.command(epilog="Example: keepwell drafts --json")
+@as_json_option
+@with_workspace
+def drafts(workspace: Workspace, as_json: bool) -> None:
+    """List what would be written and sent, in the mode `draft`."""
+    from worker import controls
+
+    found = controls.pooled(workspace.store, "draft")
+    print_json(found) if as_json else print_table([[one["due_at"], one["what"]] for one in found], ["from", "what"])
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "a person at the terminal"
+
+
+BACKFILL = "backfill"
+"""Not a kind of act: the tags of those who merely stand where they stood before anything left."""
+
+
+@main.command(epilog="Example: keepwell release play:usage-drop")
+@click.argument("kind", required=False)
+@click.option("--all", "everything", is_flag=True, help="Release every kind that waits.")
+@click.option("--per-hour", type=click.IntRange(min=1), help="Of the backfill: so many tags an hour, not all at once.")
+@click.option("--by", default=_me, help="Who releases it; else your name on this machine.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json_option
+@with_workspace
+def release(
+    workspace: Workspace, kind: str | None, everything: bool, per_hour: int | None, by: str, yes: bool, as_json: bool
+) -> None:
+    """Let acts of one KIND leave, in the mode `approve`. Without KIND, list the kinds that wait, with three cases each.
+
+    \b
+    tag:red, field:score   a place in the CRM
+    play:usage-drop        the mails, tasks and alerts of a play
+    alert                  what the team is told otherwise
+    backfill               in any mode: the tags of those who merely stand where they stood before anything left
+    """
+    from worker import controls
+    from worker.dispatch import backfill
+
+    if (per_hour is not None and kind != BACKFILL) or (kind and everything):
+        raise click.UsageError("--per-hour is for the backfill, and --all stands alone")
+    if kind == BACKFILL:
+        n = len(backfill.waiting(workspace.store))
+        pace = f"{per_hour} an hour" if per_hour else "all at once"
+        click.echo(f"The tags of {n} customers, {pace}. Automations in {workspace.crm_source} may hang on them.")
+        if not yes:
+            click.confirm("Release them?", abort=True)
+        controls.release_backfill(workspace, per_hour)
+        return
+    kinds = controls.kinds(workspace)
+    if kind is None and not everything:
+        if as_json:
+            print_json([asdict(one) for one in kinds])
+            return
+        for one in kinds:
+            by_whom = f"released by {one.released_by}" if one.released_at is not None else f"{one.n} wait"
+            click.echo("\n  ".join([f"{one.name}: {by_whom}", *one.cases]))
+        return
+    chosen = [one for one in kinds if one.released_at is None and (everything or one.name == kind)]
+    for one in chosen:
+        click.echo("\n  ".join([f"{one.name}: {one.n} wait", *one.cases]))
+    names = [one.name for one in chosen] or ([kind] if kind else [])
+    if names and not yes:
+        click.confirm(f"Release {', '.join(names)}?", abort=True)
+    for name in names:
+        click.echo(f"{name} is released; {controls.release(workspace, name, by)} acts that were held wait to leave.")
 
 
 @main.command(epilog="Example: keepwell pause")

@@ -84,6 +84,11 @@ def shown(store: Store, contact_id: str) -> Standing | None:
     return Standing(**json.loads(row["payload"])) if row and row["state"] != "undone" else None
 
 
+def drop_older_drafts(store: Store, contact_id: str, effect_id: str, now: int) -> None:
+    """Of what a contact would be shown, only the newest draft is worth looking at."""
+    store.run(sql("dispatch", "drop_older_drafts"), {"contact_id": contact_id, "id": effect_id, "now": now})
+
+
 def claim(store: Store, lane: Lane, now: int) -> Queued | None:
     """Take the next effect of a lane; committed before it is tried, so that a crash cannot try it twice unseen."""
     while (row := store.row(sql("dispatch", "claim"), {"lane": lane.value, "now": now})) is not None:

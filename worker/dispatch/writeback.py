@@ -37,16 +37,16 @@ class Written:
 
 def write_waiting(
     store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool],
-    most: int = BATCH,
+    most: int = BATCH, may: Callable[[str], bool] = lambda kind: True,
 ) -> Written:  # fmt: skip
     """Empty the CRM lane: of several standings of one contact only the newest is written.
 
-    `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
+    `may` says whether a place is released, `tag:<band>` or `field:<name>`: any other is left as it is. `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
     """
     written = Written()
     while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), most)):
         newest = _newest(store, queued, seconds(clock))
-        batch = _Batch(store, crm, source, ids, run_id, clock, written)
+        batch = _Batch(store, crm, source, _released(ids, may), run_id, clock, written)
         try:
             batch.write(newest)
         except Failure as failure:
@@ -57,6 +57,13 @@ def write_waiting(
             written.later += len(newest)
             break
     return written
+
+
+def _released(ids: CrmIds, may: Callable[[str], bool]) -> CrmIds:
+    return CrmIds(
+        {band: tag_id for band, tag_id in ids.tags.items() if may(f"tag:{band}")},
+        {name: field_id for name, field_id in ids.fields.items() if may(f"field:{name}")},
+    )
 
 
 def _newest(store: Store, queued: Sequence[outbox.Queued], now: int) -> dict[str, outbox.Queued]:
@@ -83,6 +90,7 @@ class _Batch:
     crm: Crm
     source: str
     ids: CrmIds
+    """Of our places those that may be written."""
     run_id: str
     clock: Clock
     written: Written
@@ -115,8 +123,9 @@ class _Batch:
             shows = dict(contacts[contact_id].fields)
             fields = fields_of(standing, self.ids)
             differ = {name: value for name, value in fields.items() if shows.get(name, "") != value}
-            # A new date or wording alone is no news, and would cost a call for every contact and day.
-            if set(differ) <= {self.ids.fields.get("as_of"), self.ids.fields.get("reason")}:
+            # Another date or wording alone is no news, and would cost a call for every contact and day.
+            wording = {one for key, one in self.ids.fields.items() if key in ("as_of", "reason") and shows.get(one)}
+            if not differ or (standing.band and set(differ) <= wording):
                 continue
             changes[contact_id] = differ
             entries += [
@@ -139,6 +148,8 @@ class _Batch:
         add: dict[str, list[str]] = {}
         remove: dict[str, list[str]] = {}
         for contact_id, standing in wanted.items():
+            if not standing.tag:
+                continue
             has = set(contacts[contact_id].tags)
             want = self.ids.tags.get(standing.band)
             if want and want not in has:

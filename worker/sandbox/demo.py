@@ -237,6 +237,7 @@ class Demo:
         _say(quiet, f"The first pass scored {first.assessed.customers} customers and told nobody: it is silent.")
         canary = check.check(workspace, self._canary(workspace))
         controls.set_mode(workspace, "live")
+        controls.release_backfill(workspace)
         self._servers.keap.faults.planned += SURE_FAULTS
         self._servers.keap.fail_next_items = 1
         _say(quiet, next(line for line in canary.fine if "field write" in line))

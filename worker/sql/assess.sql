@@ -20,3 +20,9 @@ delete from dirty where customer_id = :customer_id
 
 -- name: looked_at
 update standings set assessed_at = :now, heard = :heard where customer_id = :customer_id and assessed_at <= :now
+
+-- name: wait_for_backfill
+insert into backfill (customer_id) values (:customer_id) on conflict (customer_id) do nothing
+
+-- name: no_backfill
+delete from backfill where customer_id = :customer_id

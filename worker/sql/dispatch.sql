@@ -85,9 +85,55 @@ update journal set undone_at = :now where id = :id
 
 -- name: shown
 select payload, state from effects
-where kind = 'standing' and target = :contact_id and state in ('waiting', 'sending', 'done', 'undone')
+where kind = 'standing' and target = :contact_id and state in ('waiting', 'sending', 'done', 'undone', 'draft')
 order by id desc limit 1
+
+-- name: drop_older_drafts
+update effects set state = 'replaced', finished_at = :now, reason = 'a newer draft for the contact followed'
+where kind = 'standing' and target = :contact_id and state = 'draft' and id <> :id
 
 -- name: undo_shown
 update effects set state = 'undone'
 where kind = 'standing' and target = :contact_id and state = 'done'
+
+-- name: backfill: whose tag waits, whether or not it has been released
+select b.customer_id, b.due_at from backfill b join customers c on c.id = b.customer_id
+where c.merged_into is null
+order by b.customer_id
+
+-- name: backfill_slot
+update backfill set due_at = :due_at where customer_id = :customer_id
+
+-- name: backfill_due
+select b.customer_id from backfill b join customers c on c.id = b.customer_id
+where b.due_at <= :now and c.merged_into is null
+order by b.due_at, b.customer_id
+
+-- name: backfill_released
+select customer_id from backfill where due_at is not null order by due_at, customer_id
+
+-- name: shown_now: of each contact the newest standing that is there, or on its way
+select target, payload from (
+    select target, payload, state, row_number() over (partition by target order by id desc) as place
+    from effects where kind = 'standing' and state in ('waiting', 'sending', 'done', 'undone')
+) as newest
+where place = 1 and state <> 'undone'
+order by target
+
+-- name: let_kind_go: what was held for this kind of act waits to leave
+update effects set state = 'waiting', due_at = case when due_at > :now then due_at else :now end, reason = null
+where state = 'held' and play = :play and kind <> 'standing'
+
+-- name: release
+insert into releases (kind, at, by) values (:kind, :now, :by) on conflict (kind) do nothing
+
+-- name: releases
+select kind, at, by from releases order by kind
+
+-- name: pooled: what lies in a pool, the oldest first
+select id, kind, target, play, customer_id, due_at, created_at, payload from effects
+where state = :state order by id
+
+-- name: expire_pooled
+update effects set state = 'refused', finished_at = :now, reason = :reason
+where id = :id and state in ('waiting', 'draft', 'held')

@@ -49,6 +49,7 @@ select 1 as waiting from deliveries
 where parsed_at is null and attempts = 0 and (:pulled = 1 or stream = 'webhook' or source = 'api')
 union all select 1 from dirty where urgent = 1 and since >= :since
 union all select 1 from effects where state = 'waiting' and due_at <= :now and due_at >= :since
+union all select 1 from backfill where due_at <= :now and due_at >= :since
 union all select 1 from effects
 where state = 'sending' and sending_since <= :now - :stranded and sending_since >= :since - :stranded
 limit 1
@@ -81,11 +82,9 @@ select count(*) as n from doubts where settled_at is null
 -- name: counters: those whose name begins with a word and ':'; `after` is the same word with ';', its neighbour
 select name, n from counters where name >= :from and name < :after order by n desc, name
 
--- name: waiting_effects
-select id, kind, target, play, due_at, payload from effects where state = 'waiting' order by due_at, id
-
 -- name: let_go
-update effects set state = 'replaced', reason = :reason, finished_at = :now where state = 'waiting'
+update effects set state = 'replaced', reason = :reason, finished_at = :now
+where state in ('waiting', 'draft', 'held', 'asked')
 
 -- name: runs_that_wrote
 select j.run_id, min(j.at) as at, count(*) as entries,
@@ -98,3 +97,6 @@ select t.band, count(*) as n
 from standings t join customers c on c.id = t.customer_id
 where c.merged_into is null
 group by t.band order by t.band
+
+-- name: standing_customers
+select count(*) as n from standings t join customers c on c.id = t.customer_id where c.merged_into is null

@@ -80,7 +80,7 @@ order by p.role, p.at desc, p.email
 
 -- name: last_acts
 select play, max(created_at) as at from effects
-where customer_id = :customer_id and play <> '' and state <> 'refused'
+where customer_id = :customer_id and play <> '' and state not in ('refused', 'replaced')
 group by play
 
 -- name: segment
