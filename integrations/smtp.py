@@ -16,28 +16,35 @@ import re
 import smtplib
 import ssl
 import threading
-import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.header import Header
 from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy, Policy
-from email.utils import format_datetime, formataddr
+from email.utils import format_datetime
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from worker.integration import Integration, Letter, SecretStr, Settings, Sought
+from worker.lib.addresses import (
+    LONGEST_NAME,
+    LONGEST_SUBJECT,
+    Mailbox,
+    address,
+    encoded,
+    mailbox,
+    one_click,
+    one_line,
+    shown,
+    with_bytes,
+)
 from worker.lib.clock import Clock
 from worker.lib.http import Failure, GiveUp, Http, Reconnect, Retry, Unsure
 
 TIMEOUT: Final = 60.0
 """Seconds. RFC 5321 §4.5.3.2 advises minutes; a server that is slower than this is tried again later."""
-LONGEST_SUBJECT: Final = 250
-"""Characters; RFC 5322 allows 998 to a line, and no reader shows so many."""
-LONGEST_NAME: Final = 100
+
+_MESSAGE_ID: Final = re.compile(r"<?([A-Za-z0-9._=+-]{1,120})(?:@([A-Za-z0-9.-]{1,120}))?>?")
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -64,40 +71,6 @@ class SmtpSettings(Settings):
         if bool(self.username) != bool(self.password.get_secret_value()):
             raise ValueError("username and password go together; set both or neither")
         return self
-
-
-# -- addresses and words ----------------------------------------------------------------------------------------------
-
-_LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS: Final = re.compile(rf"({_LOCAL})@((?:{_LABEL}\.)*{_LABEL})")
-_NAMED: Final = re.compile(r"([^<>]*)<([^<>]*)>")
-_MESSAGE_ID: Final = re.compile(r"<?([A-Za-z0-9._=+-]{1,120})(?:@([A-Za-z0-9.-]{1,120}))?>?")
-_LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
-
-
-def address(words: str) -> str:
-    """A plain address (RFC 5321 Mailbox, without quotes and comments), its domain in ASCII. Raises ValueError."""
-    local, at, domain = words.rpartition("@")
-    try:
-        plain = f"{local}{at}{domain.encode('idna').decode() if not domain.isascii() else domain}"
-    except UnicodeError:
-        plain = ""
-    match = _ADDRESS.fullmatch(plain)
-    if match is None or len(match[1]) > 64 or len(plain) > 254:
-        raise ValueError(f"{_shown(words)!r} is no plain address")
-    return plain
-
-
-def one_line(words: str, longest: int) -> str:
-    """Words for a header: on one line, without control and other unseen characters, at most so many characters."""
-    seen = (" " if unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else letter for letter in words)
-    line = " ".join("".join(seen).split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
-def _shown(words: str) -> str:
-    return one_line(words, 80)
 
 
 # -- the message ------------------------------------------------------------------------------------------------------
@@ -131,37 +104,6 @@ def _policy() -> EmailPolicy[EmailMessage]:
 POLICY: Final = _policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A name and a plain address."""
-
-    name: str
-    address: str
-
-    def __str__(self) -> str:
-        """As a header's value (RFC 5322 §3.4)."""
-        if _is_plain(self.name):
-            return formataddr((self.name, self.address))
-        return f"{_encoded(self.name)} <{self.address}>"
-
-
-def mailbox(words: str) -> Mailbox:
-    """Read `Ann <ann@example.com>` or a bare address; a comma in the name needs no quotes. Raises ValueError."""
-    named = _NAMED.fullmatch(words.strip())
-    if named is None:
-        return Mailbox("", address(words.strip()))
-    return Mailbox(one_line(named[1].strip().strip('"'), LONGEST_NAME), address(named[2]))
-
-
-def _is_plain(words: str) -> bool:
-    return words.isascii() and "=?" not in words
-
-
-def _encoded(words: str) -> str:
-    """Words as RFC 2047 has them in a header: encoded where they are not ASCII, or look as if they were encoded."""
-    return words if _is_plain(words) else Header(words, "utf-8", maxlinelen=75).encode(linesep="")
-
-
 def message(letter: Letter, sender: Mailbox, to: Mailbox, now: float) -> EmailMessage:
     """The mail, with its text and HTML as alternatives. Raises ValueError for what can never be sent."""
     mail = EmailMessage(policy=POLICY)
@@ -169,36 +111,22 @@ def message(letter: Letter, sender: Mailbox, to: Mailbox, now: float) -> EmailMe
     mail["To"] = str(to)
     if letter.reply_to:
         mail["Reply-To"] = str(mailbox(letter.reply_to))
-    mail["Subject"] = _encoded(one_line(letter.subject, LONGEST_SUBJECT))
+    mail["Subject"] = encoded(one_line(letter.subject, LONGEST_SUBJECT))
     mail["Date"] = format_datetime(datetime.fromtimestamp(int(now), UTC))
     mail["Message-ID"] = _message_id(letter.message_id, sender.address.rpartition("@")[2])
-    for name, value in _unsubscribe(letter.unsubscribe_url).items():
+    for name, value in one_click(letter.unsubscribe_url).items():
         mail[name] = value
-    mail.set_content(_text(letter.text), cte="quoted-printable")
+    mail.set_content(with_bytes(letter.text), cte="quoted-printable")
     if letter.html:
-        mail.add_alternative(_text(letter.html), subtype="html", cte="quoted-printable")
+        mail.add_alternative(with_bytes(letter.html), subtype="html", cte="quoted-printable")
     return mail
 
 
 def _message_id(words: str, domain: str) -> str:
     match = _MESSAGE_ID.fullmatch(words)
     if match is None:
-        raise ValueError(f"{_shown(words)!r} is no message id")
+        raise ValueError(f"{shown(words)!r} is no message id")
     return f"<{match[1]}@{match[2] or domain}>"
-
-
-def _unsubscribe(link: str) -> Mapping[str, str]:
-    """One click, by POST (RFC 8058); a GET by somebody's link scanner shall stop nothing."""
-    if not link:
-        return {}
-    if not _LINK.fullmatch(link):
-        raise ValueError(f"{_shown(link)!r} is no link to unsubscribe by")
-    return {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-
-
-def _text(words: str) -> str:
-    """Text that has bytes: half a surrogate pair becomes a question mark."""
-    return words.encode("utf-8", "replace").decode()
 
 
 # -- writes -----------------------------------------------------------------------------------------------------------
@@ -226,7 +154,7 @@ class SmtpMailer:
             to = Mailbox(one_line(letter.to_name, LONGEST_NAME), address(letter.to))
             mail = message(letter, sender, to, self._clock.now()).as_bytes()
         except ValueError as error:
-            raise GiveUp(f"The mail to {_shown(letter.to)} cannot be sent: {error}") from None
+            raise GiveUp(f"The mail to {shown(letter.to)} cannot be sent: {error}") from None
         with self._lock:
             try:
                 return self._hand_over(self._connected(), sender.address, to.address, mail)

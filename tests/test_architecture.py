@@ -82,7 +82,7 @@ ARROWS = [
 ]  # fmt: skip
 
 DOORS = (
-    "worker.lib worker.lib.store worker.lib.lease worker.*.records worker.review.opinions worker.scoring.measures"
+    "worker.lib worker.lib.store worker.lib.lease worker.lib.suppressions worker.*.records worker.review.opinions worker.scoring.measures"
     " worker.scoring.asking worker.scoring.population worker.scoring.dealing worker.intake.*"
     f" worker.dispatch.* worker.assess {JOINERS}"
 )
@@ -257,7 +257,7 @@ def test_an_integration_is_laid_out_like_all_others(name: str) -> None:
         ("verify", ["verify"]),
         ("parse", ["parse"]),
         ("pulls", ["pulls"]),
-        ("writes", ["crm", "mailer", "alerter"]),
+        ("writes", ["crm", "mailer", "texter", "alerter"]),
     ]
     order = [
         (min(places[word] for word in words), shelf) for shelf, keys in shelves

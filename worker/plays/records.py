@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime
 
 from worker.effects import Mail
 from worker.facts import KINDS, MILLION, Shape
+from worker.lib import suppressions
 from worker.lib.clock import DAY, HOUR, local_day, zone
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
@@ -35,19 +34,12 @@ def set_switch(store: Store, name: str, value: str, now: int) -> None:
 
 def address_hash(store: Store, email: str) -> str:
     """An address as suppressions keep it: salted, so that it outlives the person's erasure without naming them."""
-    salt = switch(store, "suppression_salt")
-    if not salt:
-        store.run(
-            "insert into switches (name, value, at) values ('suppression_salt', :salt, 0) on conflict (name) do nothing",
-            {"salt": secrets.token_hex(16)},
-        )
-        salt = switch(store, "suppression_salt")
-    return hashlib.sha256(f"{salt}:{email.strip().casefold()}".encode()).hexdigest()
+    return suppressions.address_hash(store, email)
 
 
 def suppress(store: Store, email: str, reason: str, now: int) -> None:
     """This address wants no more mail. Effective with the commit; never taken back by an import."""
-    store.run(sql("plays", "suppress"), {"address_hash": address_hash(store, email), "reason": reason, "at": now})
+    suppressions.suppress(store, email, reason, now)
 
 
 def case(
