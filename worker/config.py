@@ -204,7 +204,10 @@ class Outreach(Section):
     """What reaches customers and the team, and when it must not."""
 
     mailer: str = Field(
-        "console", description="The integration that sends mail: smtp, or console, which only shows it."
+        "console", description="The integration that sends mail: smtp, postmark, ses, or console, which only shows it."
+    )
+    texter: str = Field(
+        "", description="The integration that sends text messages: twilio; nothing means none are sent."
     )
     alerts: str = Field("console", description="The integration that tells the team: slack, or console.")
     one_mail_every: Duration = Field(
@@ -302,6 +305,8 @@ class _Reading:
             self._role("crm", "source", crm.source, settings, lambda one: one.crm)
         if outreach:
             self._role("outreach", "mailer", outreach.mailer, settings, lambda one: one.mailer)
+            if outreach.texter:
+                self._role("outreach", "texter", outreach.texter, settings, lambda one: one.texter)
             self._role("outreach", "alerts", outreach.alerts, settings, lambda one: one.alerter)
         if workspace and outreach and outreach.mailer != "console":
             self._sender(workspace)

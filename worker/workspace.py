@@ -182,6 +182,14 @@ class Workspace:
         return found.integration.mailer(cast("Http", found.http), found.settings, self.clock)
 
     @property
+    def texter(self) -> Mailer | None:
+        """The channel for text messages, where one is set up."""
+        found = self.connected.get(self.config.outreach.texter)
+        if found is None or found.integration.texter is None:
+            return None
+        return found.integration.texter(cast("Http", found.http), found.settings, self.clock)
+
+    @property
     def alerter(self) -> Alerter | None:
         """Where the team reads."""
         found = self.connected.get(self.config.outreach.alerts)

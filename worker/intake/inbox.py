@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from worker.facts import Delivery, Fact, Parsed, Sighting
-from worker.intake import records
+from worker.intake import mail_events, records
 from worker.intake.identity import Register
 from worker.intake.volumes import Volumes
 from worker.lib.store import Store, sql
@@ -25,6 +25,8 @@ class Taken:
     deliveries: int = 0
     sightings: int = 0
     facts: int = 0
+    mail_events: int = 0
+    """What channels told of messages, each once."""
     unknown: int = 0
     refused: int = 0
     parked: int = 0
@@ -58,6 +60,11 @@ def parse_waiting(
             with store.atomic():
                 known_at = 0 if row["history"] else row["received_at"]
                 take_in(store, delivery.source, parsed.sightings, now, time_zone=time_zone, known_at=known_at, to=taken)
+                told = mail_events.take_in(
+                    store, delivery.source, parsed.mail_events, now, time_zone=time_zone, known_at=known_at
+                )
+                taken.mail_events += told.events
+                taken.facts += told.facts
                 _note(store, delivery, parsed, taken)
                 error = "; ".join(f"{what}: {why}" for what, why in parsed.refused)[:2000] or None
                 store.run(sql("intake", "parsed"), {"id": delivery.id, "now": now, "error": error})
@@ -66,6 +73,7 @@ def parse_waiting(
             store.run(sql("intake", "stumbled"), {"id": delivery.id, "error": reason})
             taken.parked += row["attempts"] + 1 >= ATTEMPTS
         taken.deliveries += 1
+    mail_events.settle(store, now)
     return taken
 
 

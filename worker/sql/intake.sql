@@ -266,3 +266,54 @@ update customers set time_zone = :time_zone where id = :customer_id
 
 -- name: address_of
 select email from people where identity_id = :identity_id and email <> ''
+
+-- name: message_named: a message of ours by our own name of it
+select id, customer_id from effects where id = :effect_id and lane in ('mail', 'sms')
+
+-- name: message_under: by the channel's name of it
+select id, customer_id from effects
+where reference = :reference and reference is not null and lane in ('mail', 'sms')
+order by id limit 1
+
+-- name: message_to: the newest one that had left for that address by then
+select id, customer_id from effects
+where target = :address and lane in ('mail', 'sms') and state = 'done' and sending_since <= :at
+order by sending_since desc, id desc limit 1
+
+-- name: put_mail_event
+insert into mail_events (source, source_id, word, at, address, effect_id, final, detail)
+values (:source, :source_id, :word, :at, :address, :effect_id, :final, :detail)
+on conflict (source, source_id) do nothing
+
+-- name: mail_event_at
+select at from mail_events where source = :source and source_id = :source_id
+
+-- name: learn_reference
+update effects set reference = :reference where id = :effect_id and reference is null and state = 'unknown'
+
+-- name: goes_as: the customer into which this one was merged
+select merged_into from customers where id = :customer_id
+
+-- name: identity_at: of a customer's identities the one with that address, else the oldest
+select i.id from identities i where i.customer_id = :customer_id
+order by case
+    when exists (select 1 from people p where p.identity_id = i.id and p.email = :address) then 0
+    when exists (select 1 from crm_contacts c where c.identity_id = i.id and c.email = :address) then 0
+    else 1
+end, i.id
+limit 1
+
+-- name: proven: messages of which nobody knew whether they left, and the channel has told of them
+select e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since, min(m.word) as word, min(m.source) as source
+from effects e join mail_events m on m.effect_id = e.id
+where e.state = 'unknown' and e.lane in ('mail', 'sms')
+group by e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since
+order by e.id
+
+-- name: prove
+update effects set state = 'done', finished_at = :now, reason = :reason where id = :effect_id and state = 'unknown'
+
+-- name: keep_proven: it counts as sent from when it was tried; its text was never noted
+insert into messages (id, effect_id, customer_id, email, play, purpose, template, subject, body, basis, sent_at)
+values (:id, :effect_id, :customer_id, :address, :play, :purpose, :template, '', '', :basis, :at)
+on conflict (effect_id) do nothing
