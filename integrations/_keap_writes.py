@@ -28,7 +28,7 @@ from integrations._keap_house import fields_called, find_or_create
 from worker.facts import CrmContact
 from worker.integration import CrmIds, CrmNames, FieldResult
 from worker.lib.clock import Clock
-from worker.lib.http import LONGEST_WAIT, Failure, GiveUp, Http, Reply, Retry, Unsure
+from worker.lib.http import LONGEST_WAIT, Failure, GiveUp, Held, Http, Reply, Retry, Unsure
 
 READ_AT_ONCE: Final = 200
 """Contacts in one `ids==` filter; the most is nowhere written, and an address has a length."""
@@ -161,7 +161,7 @@ class KeapCrm:
             trouble = self._write_round(work, pending)
             if trouble is not None:
                 misses += 1
-                if misses > MISSES:
+                if misses > MISSES or isinstance(trouble, Held):
                     raise trouble
                 self._pause(trouble, misses)
 

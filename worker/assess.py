@@ -60,6 +60,8 @@ class Terms:
     """The sources that have just come back."""
     released: frozenset[str] = frozenset()
     """The kinds of act that may leave in `approve`."""
+    only_contacts: frozenset[str] = frozenset()
+    """In a trial, the CRM contacts that may be touched; empty for all."""
     untagged: frozenset[str] = frozenset()
     """The customers whose tag waits for the backfill: it is written when their band changes."""
 
@@ -466,7 +468,7 @@ def _standings(store: Store, terms: Terms, one: _Decided, change: records.Change
         shown = outbox.shown(store, other)
         if shown is not None and shown.band:
             effects.append(Standing(customer_id, other, "", "", "", now))
-    return effects
+    return [one for one in effects if not terms.only_contacts or one.contact_id in terms.only_contacts]
 
 
 def shown_score(assessment: Assessment) -> str:

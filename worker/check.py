@@ -82,11 +82,11 @@ def _canary(workspace: Workspace, contact_id: str, report: Report) -> None:
         report.findings.append(f"{workspace.crm_source} is not set up, so there is no contact to try")
         return
     try:
-        workspace.crm_ids(crm)  # the trial writes our own field, so it must be there
-        journal.snapshot(
-            workspace.store, workspace.crm_source, crm.read([contact_id]).values(), seconds(workspace.clock)
-        )
-        found = crm.canary(contact_id, workspace.crm_names)
+        with workspace.by_hand():
+            workspace.crm_ids(crm)  # the trial writes our own field, so it must be there
+            before = crm.read([contact_id]).values()
+            journal.snapshot(workspace.store, workspace.crm_source, before, seconds(workspace.clock))
+            found = crm.canary(contact_id, workspace.crm_names)
     except Failure as failure:
         report.findings.append(f"{workspace.crm_source} contact {contact_id}: {failure}")
         return

@@ -181,6 +181,16 @@ def _labels(given: object) -> object:
     return {**_FIELDS, **given} if isinstance(given, dict) else given
 
 
+def _recipient(text: object) -> object:
+    if isinstance(text, str) and not _ADDRESS.fullmatch(f"any{text}" if text.startswith("@") else text):
+        raise ValueError('write an e-mail address, or an @ and a domain, as in "@acme.example"')
+    return text
+
+
+Recipient = Annotated[str, BeforeValidator(_recipient)]
+"""An address, or `@` and a domain for everybody there."""
+
+
 class CrmSection(Section):
     """What is shown in the CRM, and how."""
 
@@ -194,6 +204,9 @@ class CrmSection(Section):
     )
     write_when_moved: int = Field(
         1, ge=0, le=100, description="Points a score must have moved to be written again while its band stays."
+    )
+    only_contacts: tuple[str, ...] = Field(
+        (), description='For a trial: only these contacts, by their ids, are written to; nothing means all. ["1234"]'
     )
     pulse_field: str = Field(
         "", description="The label of a custom field in which your people note their pulse, 1 to 5; nothing means none."
@@ -212,6 +225,10 @@ class Outreach(Section):
     alerts: str = Field("console", description="The integration that tells the team: slack, or console.")
     one_mail_every: Duration = Field(
         "7 days", validate_default=True, description="At most one mail per customer in this time, the CRM's counted."
+    )
+    only_to: tuple[Recipient, ...] = Field(
+        (),
+        description='For a trial: only these get mail; nothing means everybody. ["ann@acme.example", "@acme.example"]',
     )
     urgent_labels: tuple[str, ...] = Field(
         ("urgent",), description="Priorities of open tickets during which a customer gets no mail."

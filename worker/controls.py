@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.dispatch import backfill, journal, outbox
+from worker.dispatch import backfill, journal, outbox, pools
 from worker.effects import Standing
 from worker.lib.clock import iso, seconds
 from worker.lib.ids import new_id
@@ -229,9 +230,38 @@ def set_mode(workspace: Workspace, to: str) -> None:
         _show_again(store, shown, now)
 
 
+# -- pause ------------------------------------------------------------------------------------------------------------
+
+
 def set_paused(store: Store, now: int, *, paused: bool) -> None:
     """Stop everything outward, or let it leave again. Needs the store alone, so that no mistake in a file hinders it."""
-    set_switch(store, "paused", "yes" if paused else "no", now)
+    if paused:
+        set_switch(store, "paused", "yes", now)
+    else:
+        resume(store, now)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a pause held up."""
+
+    waited: Mapping[str, int]
+    """How many acts leave now, by kind; `crm` for the contacts to be written."""
+    expired: tuple[str, ...]
+    """What is no longer worth sending and does not leave, in words."""
+
+
+def resume(store: Store, now: int) -> Resumed:
+    """Let things leave again. What has become old news meanwhile is refused first."""
+    with store.atomic():
+        expired = tuple(_in_words(row) for row in pools.expire(store, "waiting", now))
+        set_switch(store, "paused", "no", now)
+        rows = store.rows(sql("dispatch", "pooled"), {"state": "waiting"})
+    waited = Counter("crm" if row["kind"] == "standing" else modes.kind_of(row["play"]) for row in rows)
+    return Resumed(dict(sorted(waited.items())), expired)
+
+
+# -- undo -------------------------------------------------------------------------------------------------------------
 
 
 def runs_that_wrote(store: Store) -> list[Row]:
@@ -254,7 +284,8 @@ def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
         lines = [f"contact {r['contact_id']}: {r['what']} {r['name']}: {r['after']!r} → {r['before']!r}" for r in rows]
         return {"run": run_id, "lines": lines, "fields": 0, "tags": 0, "kept": [], "failed": []}
     set_paused(workspace.store, seconds(workspace.clock), paused=True)
-    done = journal.undo(workspace.store, crm, workspace.crm_source, run_id, workspace.clock)
+    with workspace.by_hand():
+        done = journal.undo(workspace.store, crm, workspace.crm_source, run_id, workspace.clock)
     lines = [f"{done.fields} fields and {done.tags} tags are as they were before {run_id}."]
     lines += [f"left as it is: {one}" for one in done.kept] + [f"could not be put back: {one}" for one in done.failed]
     lines.append("Everything outward is paused now; let it leave again with: keepwell resume")

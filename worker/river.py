@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from worker import cards, guard
 from worker.assess import Assessed, Terms, assess_due, new_run
-from worker.dispatch import alerts, backfill, mail, notices, outbox
+from worker.dispatch import alerts, backfill, mail, notices, outbox, pools
 from worker.dispatch.writeback import Written, write_waiting
 from worker.effects import Lane
 from worker.facts import Delivery, Parsed
@@ -71,6 +71,8 @@ def turn(
     workspace.take_up()
     cards.keep(store, workspace.deck, workspace.files, seconds(clock))
     cards.note(store, workspace.deck, workspace.files, seconds(clock))
+    for pool in ("draft", "held"):
+        pools.expire(store, pool, seconds(clock))
     may_leave = modes.lets_out(workspace.mode) and not workspace.paused and not done.silent
     if may_leave:
         backfill.take(store, seconds(clock))
@@ -154,6 +156,7 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         silent=silent,
         pulse_valid_for=workspace.config.outreach.pulse_valid_for,
         released=workspace.released,
+        only_contacts=frozenset(workspace.config.crm.only_contacts),
         untagged=backfill.waiting(workspace.store),
     )
 
@@ -213,7 +216,8 @@ def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -
         return
     ids = workspace.crm_ids(crm)
     done.written = write_waiting(
-        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up, may=workspace.may_leave
-    )
+        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up, may=workspace.may_leave,
+        only=workspace.config.crm.only_contacts,
+    )  # fmt: skip
     if done.written.reasons:
         done.troubles[f"{source} write-back"] = done.written.reasons[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -38,6 +40,9 @@ _T = TypeVar("_T")
 
 CLOCK_STANDS: Final = "clock_stands_at"
 """The switch of a demo that was kept: the moment at which its time stands still, so that its days stay the last ones."""
+
+_BY_HAND: Final[ContextVar[bool]] = ContextVar("by_hand", default=False)
+"""Whether a person has just asked, in this thread, for the very writing that is about to happen."""
 
 QUIET_AFTER = 6 * HOUR
 """A pull that has not succeeded for so long, or for four of its turns, makes its source count as down."""
@@ -76,6 +81,33 @@ class Workspace:
     templates: Templates
     files: cards.Files = field(default_factory=dict)
     """The scorecards as they were read."""
+
+    def __post_init__(self) -> None:
+        """Close the one seam to the outside for as long as nothing may leave, whoever calls it, and be it by mistake."""
+        for one in self.connected.values():
+            if one.http is not None:
+                one.http.hold = self.holds
+
+    # -- what may leave -----------------------------------------------------------------------------------------------
+
+    def holds(self) -> str:
+        """Why no call that changes something may begin now, "" where it may. Asked before every one: one small query."""
+        if _BY_HAND.get():
+            return ""
+        found = {row["name"]: row["value"] for row in self.store.rows(sql("house", "gate"))}
+        if found.get("paused") == "yes":
+            return "everything outward is paused"
+        mode = found.get("mode", modes.WATCH)
+        return "" if modes.lets_out(mode) else f"the workspace is in {mode}"
+
+    @contextmanager
+    def by_hand(self) -> Iterator[None]:
+        """Let this thread write whatever the mode, paused or not: a person asks for just this."""
+        token = _BY_HAND.set(True)
+        try:
+            yield
+        finally:
+            _BY_HAND.reset(token)
 
     # -- what the config says, in the stations' words -----------------------------------------------------------------
 

@@ -29,13 +29,14 @@ def shown(text: str) -> list[dict[str, Any]]:
 
 
 def test_its_examples_have_the_keys_of_live_answers(house: House, text: str) -> None:
-    me, event, accepted, customer, change, pulse, stored, parted, override, overridden, problem = shown(text)
+    me, paused, event, accepted, customer, change, pulse, stored, parted, override, overridden, problem = shown(text)
     house.used("ann@example.com", 10)
     house.turn()
     house.clock.sleep(25 * DAY)
     house.turn()
 
     assert house.call("GET", "/me").get_json().keys() == me.keys()
+    assert house.call("POST", "/pause").get_json().keys() == paused.keys()
     assert event.keys() == Event.model_fields.keys()
     assert house.post(event).get_json().keys() == accepted.keys()
     assert house.call("GET", "/customers").get_json()[0].keys() == customer.keys()

@@ -166,13 +166,16 @@ def pause(folder: Path) -> None:
 @main.command(epilog="Example: keepwell resume")
 @with_workspace
 def resume(workspace: Workspace) -> None:
-    """Let things leave again, and say what has waited."""
+    """Let things leave again, and say what has waited, by kind, and what is old news by now."""
     from worker import controls
     from worker.lib.clock import seconds
 
-    controls.set_paused(workspace.store, seconds(workspace.clock), paused=False)
-    waiting = controls.waiting(workspace.store)
-    click.echo(f"Resumed. {len(waiting)} effects have waited; each is asked about again before it leaves.")
+    done = controls.resume(workspace.store, seconds(workspace.clock))
+    click.echo(f"Resumed. {sum(done.waited.values())} effects have waited; each is asked about again before it leaves.")
+    for kind, n in done.waited.items():
+        click.echo(f"  {n} of {kind}")
+    for one in done.expired:
+        click.echo(f"  no longer worth sending: {one}")
 
 
 @main.command(epilog="Example: keepwell undo run_0k3f… --dry-run")

@@ -7,7 +7,7 @@ that was interrupted is simply done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.dispatch import journal, outbox
@@ -15,7 +15,7 @@ from worker.effects import Lane, Standing
 from worker.facts import CrmContact
 from worker.integration import Crm, CrmIds
 from worker.lib.clock import Clock, iso, seconds
-from worker.lib.http import Failure, Retry
+from worker.lib.http import Failure, Held, Retry
 from worker.lib.store import Store
 
 BATCH = 200
@@ -38,14 +38,16 @@ class Written:
 def write_waiting(
     store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool],
     most: int = BATCH, may: Callable[[str], bool] = lambda kind: True,
+    only: Collection[str] = (),
 ) -> Written:  # fmt: skip
     """Empty the CRM lane: of several standings of one contact only the newest is written.
 
-    `may` says whether a place is released, `tag:<band>` or `field:<name>`: any other is left as it is. `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
+    `may` says whether a place is released, `tag:<band>` or `field:<name>`: any other is left as it is. `only`,
+    where it is not empty, names the contacts that may be touched at all. `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
     """
     written = Written()
     while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), most)):
-        newest = _newest(store, queued, seconds(clock))
+        newest = _newest(store, queued, seconds(clock), only)
         batch = _Batch(store, crm, source, _released(ids, may), run_id, clock, written)
         try:
             batch.write(newest)
@@ -53,7 +55,10 @@ def write_waiting(
             written.reasons.append(str(failure))
             after = failure.after if isinstance(failure, Retry) else 900.0
             for one in newest.values():
-                outbox.try_later(store, one, seconds(clock), str(failure), after)
+                if isinstance(failure, Held):
+                    outbox.hold(store, one.id, seconds(clock), str(failure))
+                else:
+                    outbox.try_later(store, one, seconds(clock), str(failure), after)
             written.later += len(newest)
             break
     return written
@@ -66,12 +71,14 @@ def _released(ids: CrmIds, may: Callable[[str], bool]) -> CrmIds:
     )
 
 
-def _newest(store: Store, queued: Sequence[outbox.Queued], now: int) -> dict[str, outbox.Queued]:
+def _newest(store: Store, queued: Sequence[outbox.Queued], now: int, only: Collection[str]) -> dict[str, outbox.Queued]:
     """{contact: its newest standing}. One that was put off must not come after what followed it."""
     newest: dict[str, outbox.Queued] = {}
     for one in queued:
         if outbox.overtaken(store, one):
             outbox.finish(store, one.id, "replaced", now, "a newer standing of the contact followed")
+        elif only and _standing(one).contact_id not in only:
+            outbox.finish(store, one.id, "refused", now, "not on the trial list (only_contacts)")
         else:
             newest[_standing(one).contact_id] = one
     return newest

@@ -5,6 +5,7 @@ vendor's odder answers.
 
 Failure
 ├── Retry       not done; may be tried again, not before `after` seconds
+│   └── Held    not even tried: nothing may leave at the moment
 ├── GiveUp      will never work as it is; the reason says why
 ├── Reconnect   the credentials are no longer good, or lack a permission
 └── Unsure      perhaps done, perhaps not; nobody may try again blindly
@@ -46,6 +47,10 @@ class Retry(Failure):
         """`after`: seconds the vendor asks to be left alone, None where it says nothing."""
         super().__init__(reason)
         self.after = after
+
+
+class Held(Retry):
+    """Not done: nothing may leave at the moment. The vendor has heard nothing of it."""
 
 
 class GiveUp(Failure):
@@ -153,12 +158,18 @@ class Http:
         timeout: float = 60.0,
         attempts: int = 6,
         judge: Judge | None = None,
+        hold: Callable[[], str] = lambda: "",
     ) -> None:
-        """`base_url` without a closing slash; `judge` answers first, the status rules where it gives None."""
+        """`base_url` without a closing slash; `judge` answers first, the status rules where it gives None.
+
+        `hold` is asked before every call that could change something, and before each of its retries: while it gives a
+        reason, none begins.
+        """
         self.vendor = vendor
         self.base_url = base_url.rstrip("/")
         self.clock = clock
         self.counts = Counts()
+        self.hold = hold
         self._timeout = (10.0, timeout)
         self._attempts = attempts
         self._judge = judge
@@ -210,21 +221,26 @@ class Http:
         repeatable: bool | None = None,
         expect_json: bool = True,
         attempts: int | None = None,
+        reads: bool | None = None,
     ) -> Reply:
         """Make one call, with its retries.
 
         `path` may be a whole URL on the same host (a vendor's "next page"). `attempts` lowers the bounds for this call:
-        1 for a body that is stale after a wait. Raises Retry when the bounds are used up, GiveUp, Reconnect; and
+        1 for a body that is stale after a wait. `reads` says of a POST that it changes nothing, as a search or the
+        renewal of a token: nothing holds it. Raises Held where nothing may leave, Retry when the bounds are used up, GiveUp, Reconnect; and
         Unsure for an unrepeatable call that may have been carried out.
         """
         url = self._url(path)
+        changes = method not in {"GET", "HEAD"} if reads is None else not reads
         safe = method in {"GET", "HEAD", "PUT", "PATCH", "DELETE"} if repeatable is None else repeatable
 
         def attempt() -> Reply:
             self._bucket.take()
+            if changes and (reason := self.hold()):
+                raise Held(f"{self.vendor} was not called: {reason}")
             with self._lock:
                 self.counts.calls += 1
-                self.counts.writes += method not in {"GET", "HEAD"}
+                self.counts.writes += changes
             try:
                 reply = self._send(method, url, params, json, data, headers, expect_json=expect_json)
             except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError):
@@ -258,7 +274,7 @@ class Http:
             sleep=self.clock.sleep,
             stop=lambda state: self._stop(state, attempts or self._attempts),
             wait=self._wait,
-            retry=tenacity.retry_if_exception_type(Retry),
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Retry) and not isinstance(error, Held)),
             reraise=True,
         )(attempt)
 

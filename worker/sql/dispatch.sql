@@ -137,3 +137,7 @@ where state = :state order by id
 -- name: expire_pooled
 update effects set state = 'refused', finished_at = :now, reason = :reason
 where id = :id and state in ('waiting', 'draft', 'held')
+
+-- name: pooled_messages: the same, only what goes to customers
+select id, kind, target, play, customer_id, payload from effects
+where state = :state and lane in ('mail', 'sms') order by id

@@ -100,3 +100,6 @@ group by t.band order by t.band
 
 -- name: standing_customers
 select count(*) as n from standings t join customers c on c.id = t.customer_id where c.merged_into is null
+
+-- name: gate
+select name, value from switches where name in ('mode', 'paused')

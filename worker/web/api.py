@@ -16,6 +16,7 @@ from flask import Blueprint, Response, g, request, url_for
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from worker import controls
 from worker.intake.events import MOST_EVENTS, SOURCE, Event
 from worker.intake.receive import NotStored, Receiver
 from worker.integration import Receipt
@@ -61,6 +62,11 @@ def api(workspace: Workspace, receiver: Receiver) -> Blueprint:
                 "paused": workspace.paused, "as_of": iso(workspace.clock.now()),
             }
         )  # fmt: skip
+
+    @blueprint.post("/pause")
+    def pause() -> Response:
+        controls.set_paused(workspace.store, seconds(workspace.clock), paused=True)
+        return answer({"paused": True, "as_of": iso(workspace.clock.now())})
 
     @blueprint.post("/events")
     def events() -> Response:
