@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import requests
 from flask import Response, request
 
+from tests.sandbox.conftest import Start
 from tests.sandbox.keap_contract import Client, Contract
 from worker.lib.clock import DAY, VirtualClock, iso
 from worker.sandbox.servers.base import Faults, PretendVendor
@@ -19,49 +20,6 @@ from worker.sandbox.servers.keap_hooks import EVENT_KEYS
 from worker.sandbox.servers.keap_records import FIELD_TYPES, LONGEST, OPT_STATUSES, PROPERTIES, WRITABLE
 
 ALL = "id,given_name,email_addresses,custom_fields,tag_ids,company,owner_id,update_time,last_updated_by"
-
-Start = Callable[..., tuple[PretendKeap, Client]]
-
-
-@pytest.fixture(scope="session")
-def contract(request: pytest.FixtureRequest) -> Contract | None:
-    """The specification, None where the shared material is not at hand."""
-    try:
-        folder: Path = request.getfixturevalue("shared")
-    except pytest.skip.Exception:
-        return None
-    return Contract(folder / "specs")
-
-
-@pytest.fixture
-def start(clock: VirtualClock, contract: Contract | None) -> Iterator[Start]:
-    running: list[tuple[PretendKeap, Client]] = []
-
-    def begin(**how: Any) -> tuple[PretendKeap, Client]:
-        keap = PretendKeap(clock, **how)
-        client = Client(keap.start(), contract, keap.key)
-        running.append((keap, client))
-        return keap, client
-
-    yield begin
-    for keap, client in running:
-        client.session.close()
-        keap.stop()
-
-
-@pytest.fixture
-def keap_and_client(start: Start) -> tuple[PretendKeap, Client]:
-    return start()
-
-
-@pytest.fixture
-def keap(keap_and_client: tuple[PretendKeap, Client]) -> PretendKeap:
-    return keap_and_client[0]
-
-
-@pytest.fixture
-def client(keap_and_client: tuple[PretendKeap, Client]) -> Client:
-    return keap_and_client[1]
 
 
 def names(page: Any) -> list[str]:
@@ -967,4 +925,4 @@ def test_every_door_but_the_newest_is_in_the_specification(shared: Path, contrac
     }
 
     assert all(template and method.lower() in contract.paths[template] for method, template in doors)
-    assert len(doors) == 34
+    assert len(doors) == 43

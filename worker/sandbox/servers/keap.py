@@ -1,4 +1,4 @@
-"""The pretend Keap: API v2 for contacts, fields, tags, mails and users, and v1 for hooks, on loopback.
+"""The pretend Keap: API v2 for contacts, fields, tags, mails, tasks and users, and v1 for hooks, on loopback.
 
 Held against Keap's published v2 specification (2.0.21) and v1 specification (1.70). Where those are silent, it does
 what is hardest on a client: PATCH replaces the whole list of custom fields, tags and opt-outs do not touch the
@@ -46,10 +46,10 @@ from worker.sandbox.servers.keap_records import (
     content_of,
     status_view,
 )
-from worker.sandbox.servers.keap_tags import KeapTags
+from worker.sandbox.servers.keap_tasks import KeapTasks
 
 
-class PretendKeap(KeapTags):
+class PretendKeap(KeapTasks):
     """Keap on loopback; `base_url` + `/crm/rest/v2/…` and `/crm/rest/v1/hooks…`."""
 
     def __init__(
@@ -78,7 +78,6 @@ class PretendKeap(KeapTags):
             ("GET", f"{V2}/contacts/model", self.get_model),
             ("POST", f"{V2}/contacts/model/customFields", self.create_field),
             ("DELETE", f"{V2}/contacts/model/customFields/<field_id>", self.remove_field),
-            ("GET", f"{V2}/emails", self.list_mails),
             ("GET", f"{V2}/emailAddresses", self.list_addresses),
             ("GET", f"{V2}/emailAddresses/<email>/status", self.get_status),
             ("PATCH", f"{V2}/emailAddresses/<email>/status", self.patch_status),
@@ -265,12 +264,7 @@ class PretendKeap(KeapTags):
         del self.fields[field_id]
         return no_content()
 
-    # -- mails, addresses, users ------------------------------------------------------------------------------------
-
-    def list_mails(self) -> Response:
-        """A page of the mails that Keap has sent."""
-        sent = [mail for mail in self.mails.values() if mail.sent_at <= self.now]
-        return answer_page(listings.mails(), sent, lambda mail: mail.view(self.now))
+    # -- addresses, users -------------------------------------------------------------------------------------------
 
     def list_addresses(self) -> Response:
         """A page of e-mail addresses with their opt status and last mails."""
@@ -306,8 +300,10 @@ class PretendKeap(KeapTags):
         )
 
     def list_users(self) -> Response:
-        """A page of users."""
-        return answer_page(listings.users(), self.users.values(), lambda user: user.view())
+        """A page of users; those who have left only when they are asked for."""
+        everyone = "include_inactive==true" in asked("filter")
+        users = [user for user in self.users.values() if user.active or everyone]
+        return answer_page(listings.users(), users, lambda user: user.view())
 
     # -- hooks (v1) -------------------------------------------------------------------------------------------------
 

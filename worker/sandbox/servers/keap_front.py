@@ -33,6 +33,8 @@ class KeapFront(KeapHooks):
     ) -> None:
         """`other_keys` belong to the business's other tools."""
         super().__init__(clock, faults, key=key)
+        self.lose_next_answers = 0
+        """How many of the next writes are carried out and answered 500 all the same."""
         self.gateway = Gateway((key, *other_keys), limits or Limits())
         self.app.after_request(self._measured)
         self.app.register_error_handler(Refusal, _refused)
@@ -73,6 +75,10 @@ class KeapFront(KeapHooks):
     def _measured(self, response: Response) -> Response:
         """Write the limits on the answer; the gateway cannot tell those of a caller it does not know."""
         with self.lock:
+            if self.lose_next_answers and request.method != "GET" and response.status_code < 400:
+                self.lose_next_answers -= 1
+                self.faults.count("lost_answer")
+                response = _error(500, "Internal Server Error")
             response.headers["x-request-id"] = f"sandbox-{len(self.calls)}"
             if "account" in g:
                 response.headers.update(self.gateway.headers(g.account, self.now))

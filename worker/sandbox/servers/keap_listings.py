@@ -129,16 +129,16 @@ def contacts_with_tags() -> Listing[Applied]:
 
 
 def mails() -> Listing[SentMail]:
-    """Mails that Keap sent."""
+    """Mails that Keap sent, or was told of."""
     return Listing(
         "emails",
         {
             "contact_id": text(lambda mail: [mail.contact_id]),
             "email": text(lambda mail: [mail.to]),
-            "start_created_time": since(lambda mail: mail.sent_at),
-            "end_created_time": until(lambda mail: mail.sent_at),
+            "start_created_time": since(lambda mail: mail.made_at),
+            "end_created_time": until(lambda mail: mail.made_at),
         },
-        {"created_time": lambda mail: mail.sent_at},
+        {"created_time": lambda mail: mail.made_at},
         lambda mail: int(mail.id),
     )
 
@@ -191,7 +191,7 @@ def users() -> Listing[User]:
 
 
 def _everyone(_condition: Condition) -> Test[User]:
-    """Nobody here is inactive or a partner, so these two leave the list as it is."""
+    """Who is listed at all is decided before; of those these two leave the list as it is."""
     return lambda _user: True
 
 

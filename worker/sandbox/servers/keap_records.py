@@ -137,15 +137,28 @@ class Address:
 
 @dataclass
 class SentMail:
-    """A mail that Keap sent."""
+    """A mail that Keap sent, or was told of."""
 
     id: str
     contact_id: str
     to: str
     subject: str
-    sent_at: int
+    sent_at: int | None
+    """None where whoever told Keap of it did not say."""
     opened_at: int | None
     clicked_at: int | None
+    created_at: int = 0
+    """When the record was made; 0 means when it was sent."""
+    sent_from: str = "hello@business.example"
+    provider: str = "INFUSIONSOFT"
+    provider_id: str = ""
+    plain: str = ""
+    html: str = ""
+
+    @property
+    def made_at(self) -> int:
+        """What the lists' filters by time go by."""
+        return self.created_at or self.sent_at or 0
 
     def view(self, now: int) -> dict[str, Any]:
         """As `EmailSent`; what has not happened yet is not shown."""
@@ -155,14 +168,18 @@ class SentMail:
             "opened_time": self.opened_at,
             "clicked_time": self.clicked_at,
         }
-        return {
+        words = {
             "id": self.id,
             "subject": self.subject,
             "contact_id": self.contact_id,
             "sent_to_address": self.to,
-            "sent_from_address": "hello@business.example",
-            "original_provider": "INFUSIONSOFT",
-        } | {name: iso(at) for name, at in times.items() if at is not None and at <= now}
+            "sent_from_address": self.sent_from,
+            "original_provider": self.provider,
+            "original_provider_id": self.provider_id,
+        }
+        return {name: word for name, word in words.items() if word} | {
+            name: iso(at) for name, at in times.items() if at is not None and at <= now
+        }
 
 
 @dataclass
@@ -174,6 +191,7 @@ class User:
     family_name: str
     email: str
     created_at: int
+    active: bool = True
 
     def view(self) -> dict[str, Any]:
         """As `User`."""
@@ -182,7 +200,7 @@ class User:
             "given_name": self.given_name,
             "family_name": self.family_name,
             "email_addresses": [{"email": self.email, "field": "EMAIL1"}],
-            "status": "ACTIVE",
+            "status": "ACTIVE" if self.active else "INACTIVE",
             "admin": self.id == "1",
             "partner": False,
             "create_time": iso(self.created_at),
