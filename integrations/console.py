@@ -1,7 +1,7 @@
 """The console: prints every effect instead of carrying it out, and keeps a list. Dry run and test double in one.
 
-It plays every role at once: a CRM that behaves like one over the contacts it was given, a channel for mail, and a place
-where the team reads. What it prints is one line each, with control characters shown as escapes, so that no text of a
+It plays every role at once: a CRM that behaves like one over the contacts it was given and keeps a history, a channel
+for mail, a desk for tasks, and a place where the team reads. What it prints is one line each, with control characters shown as escapes, so that no text of a
 customer's can play with the terminal.
 """
 
@@ -12,16 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TextIO
 
-from worker.effects import Alert
+from worker.effects import Alert, Task
 from worker.facts import CrmContact
 from worker.integration import (
     Alerter,
+    Colleague,
     Crm,
     CrmIds,
     CrmNames,
+    Desk,
     FieldResult,
+    History,
     Integration,
     Letter,
+    Logged,
     Mailer,
     Settings,
     Sought,
@@ -39,9 +43,9 @@ class Line:
     """One effect that would have been."""
 
     what: str
-    """`mail`, `alert`, `tag`, `untag`, `field` or `make`."""
+    """`mail`, `note`, `task`, `alert`, `tag`, `untag`, `field` or `make`."""
     whom: str
-    """A contact's id, an address, or "team"."""
+    """A contact's id, an address, a colleague's id, or "team"."""
     words: str
 
     def __str__(self) -> str:
@@ -164,6 +168,49 @@ class ConsoleMailer:
         """There is nothing to let go of."""
 
 
+class ConsoleHistory:
+    """A CRM's history of mails: the role `worker.integration.History`. The same mail twice is printed once."""
+
+    def __init__(self, paper: Paper) -> None:
+        """Nothing is printed yet."""
+        self.paper = paper
+        self.logged: dict[str, Logged] = {}
+        """By effect id."""
+
+    def log(self, mails: Sequence[Logged]) -> dict[str, str]:
+        """Note many; none fails."""
+        for mail in mails:
+            if mail.effect_id not in self.logged:
+                self.logged[mail.effect_id] = mail
+                self.paper.put("note", mail.contact_id or mail.to, f"was written to: {mail.subject}")
+        return dict.fromkeys((mail.effect_id for mail in mails), "")
+
+
+class ConsoleDesk:
+    """A desk for tasks: the role `worker.integration.Desk`."""
+
+    def __init__(self, paper: Paper, colleagues: Iterable[Colleague] = ()) -> None:
+        """Nothing is printed yet."""
+        self.paper = paper
+        self.tasks: dict[str, Task] = {}
+        """By effect id."""
+        self._colleagues = list(colleagues)
+
+    def colleagues(self) -> list[Colleague]:
+        """Those it was given."""
+        return list(self._colleagues)
+
+    def add(self, task: Task, effect_id: str) -> str:
+        """Print a task; its id is that of the effect."""
+        self.tasks[effect_id] = task
+        self.paper.put("task", task.owner or "nobody yet", f"{task.title}: {task.text}")
+        return effect_id
+
+    def find(self, task: Task, effect_id: str, tried_at: int) -> str:
+        """What was printed is known."""
+        return effect_id if effect_id in self.tasks else ""
+
+
 class ConsoleAlerter:
     """Where the team reads: the role `worker.integration.Alerter`."""
 
@@ -186,6 +233,14 @@ def _mailer(http: Http, settings: ConsoleSettings, clock: Clock) -> Mailer:
     return ConsoleMailer(Paper())
 
 
+def _history(http: Http, settings: ConsoleSettings, clock: Clock) -> History:
+    return ConsoleHistory(Paper())
+
+
+def _desk(http: Http, settings: ConsoleSettings, clock: Clock) -> Desk:
+    return ConsoleDesk(Paper())
+
+
 def _alerter(http: Http, settings: ConsoleSettings) -> Alerter:
     return ConsoleAlerter(Paper())
 
@@ -193,9 +248,11 @@ def _alerter(http: Http, settings: ConsoleSettings) -> Alerter:
 INTEGRATION = Integration(
     name="console",
     title="Console",
-    does="prints what would be written, mailed and told; for trying out",
+    does="prints what would be written, mailed, given to people and told; for trying out",
     settings=ConsoleSettings,
     crm=_crm,
     mailer=_mailer,
+    history=_history,
+    desk=_desk,
     alerter=_alerter,
 )

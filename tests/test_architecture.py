@@ -257,7 +257,7 @@ def test_an_integration_is_laid_out_like_all_others(name: str) -> None:
         ("verify", ["verify"]),
         ("parse", ["parse"]),
         ("pulls", ["pulls"]),
-        ("writes", ["crm", "mailer", "texter", "alerter"]),
+        ("writes", ["crm", "mailer", "texter", "history", "desk", "remove", "alerter"]),
     ]
     order = [
         (min(places[word] for word in words), shelf) for shelf, keys in shelves

@@ -236,7 +236,9 @@ name = 5
 
 
 def test_what_a_workspace_rests_on_must_be_able_and_set_up(tmp_path: Path) -> None:
-    text = '[workspace]\nname = "A"\n[crm]\nsource = "post"\n[outreach]\nmailer = "post"\nalerts = "post"\n'
+    text = (
+        '[workspace]\nname = "A"\n[crm]\nsource = "post"\n[outreach]\nmailer = "post"\nalerts = "post"\ndesk = "post"\n'
+    )
 
     assert told(tmp_path, text) == [
         'config.toml:1: workspace.postal_address: is missing, and no mail may leave without it → write postal_address = "…"',
@@ -244,6 +246,7 @@ def test_what_a_workspace_rests_on_must_be_able_and_set_up(tmp_path: Path) -> No
         "config.toml:4: crm.source: 'post' cannot do this",
         "config.toml:6: outreach.mailer: 'post' is not set up → add a section [integrations.post]",
         "config.toml:7: outreach.alerts: 'post' cannot do this → use one of: console",
+        "config.toml:8: outreach.desk: 'post' cannot do this",
     ]
 
 

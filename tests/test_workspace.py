@@ -74,3 +74,25 @@ def test_files_that_are_no_text_are_told_together(folder: Path) -> None:
         "odd.md: is not UTF-8 text → save it as UTF-8",
         "odd.toml: is not UTF-8 text → save it as UTF-8",
     ]
+
+
+KEAP = '[workspace]\nname = "Acme"\npostal_address = "1 Way"\nsender_address = "us@acme.example"\n[crm]\nsource = "{crm}"\n[outreach]\nmailer = "{mailer}"\ndesk = "{desk}"\n[integrations.keap]\nkey_env = "KEAP_KEY"\n[integrations.smtp]\nhost = "127.0.0.1"\ntls = "none"\n'  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("crm", "mailer", "desk", "roles"),
+    [
+        ("console", "smtp", "", (True, True)),  # the CRM is told of mails that left elsewhere, and holds the tasks
+        ("console", "console", "", (False, True)),  # what is only shown was not sent
+        ("keap", "console", "console", (False, True)),
+    ],
+)
+def test_the_crm_hears_of_mails_it_did_not_send_and_holds_tasks_unless_others_do(
+    folder: Path, crm: str, mailer: str, desk: str, roles: tuple[bool, bool]
+) -> None:
+    (folder / "config.toml").write_text(KEAP.format(crm=crm, mailer=mailer, desk=desk), "utf-8")
+
+    workspace = open_workspace(folder, {"KEAP_KEY": "KeapAK-1"})
+
+    assert (workspace.history is not None, workspace.desk is not None) == roles
+    workspace.close()

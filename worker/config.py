@@ -223,6 +223,9 @@ class Outreach(Section):
         "", description="The integration that sends text messages: twilio; nothing means none are sent."
     )
     alerts: str = Field("console", description="The integration that tells the team: slack, or console.")
+    desk: str = Field(
+        "", description="The integration in which your people get tasks; nothing means the CRM, where it can hold them."
+    )
     one_mail_every: Duration = Field(
         "7 days", validate_default=True, description="At most one mail per customer in this time, the CRM's counted."
     )
@@ -325,6 +328,8 @@ class _Reading:
             if outreach.texter:
                 self._role("outreach", "texter", outreach.texter, settings, lambda one: one.texter)
             self._role("outreach", "alerts", outreach.alerts, settings, lambda one: one.alerter)
+            if outreach.desk:
+                self._role("outreach", "desk", outreach.desk, settings, lambda one: one.desk)
         if workspace and outreach and outreach.mailer != "console":
             self._sender(workspace)
         scorecard = self._beside("scorecard", workspace, "recipes/scorecards/starter.toml", Path.exists)

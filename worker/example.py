@@ -87,7 +87,10 @@ def integration_table() -> str:
     for name, one in find().items():
         title = f"[{one.title}]({one.docs})" if one.docs else one.title
         pulls = ", ".join(pull.stream for pull in one.pulls)
-        roles = {"CRM": one.crm, "mail": one.mailer, "alerts": one.alerter}
+        roles = {
+            "CRM": one.crm, "mail": one.mailer, "texts": one.texter, "mail history": one.history, "tasks": one.desk,
+            "alerts": one.alerter,
+        }  # fmt: skip
         acts = ", ".join(role for role, part in roles.items() if part)
         hook = f"`/hooks/{name}`" if one.verify else ""
         rows.append(f"| {title} | {one.does} | {hook} | {pulls} | {acts} |")

@@ -20,7 +20,7 @@ from worker.config import load as load_config
 from worker.dispatch.letters import ALWAYS, Sender, Templates
 from worker.facts import Delivery, Parsed
 from worker.intake import events, imports, pulses
-from worker.integration import Alerter, Crm, CrmIds, CrmNames, Mailer
+from worker.integration import Alerter, Crm, CrmIds, CrmNames, Desk, History, Mailer
 from worker.lib import assets
 from worker.lib.clock import HOUR, Clock, SystemClock, VirtualClock
 from worker.lib.http import Http
@@ -220,6 +220,23 @@ class Workspace:
         if found is None or found.integration.texter is None:
             return None
         return found.integration.texter(cast("Http", found.http), found.settings, self.clock)
+
+    @property
+    def history(self) -> History | None:
+        """The CRM's own history, for mails that left by another way; None where there are none such, or it keeps none."""
+        found = self.connected.get(self.crm_source)
+        elsewhere = self.config.outreach.mailer not in {self.crm_source, "console"}  # which only shows them
+        if found is None or found.integration.history is None or not elsewhere:
+            return None
+        return found.integration.history(cast("Http", found.http), found.settings, self.clock)
+
+    @property
+    def desk(self) -> Desk | None:
+        """Where our people find their tasks: the CRM, unless the config names another."""
+        found = self.connected.get(self.config.outreach.desk or self.crm_source)
+        if found is None or found.integration.desk is None:
+            return None
+        return found.integration.desk(cast("Http", found.http), found.settings, self.clock)
 
     @property
     def alerter(self) -> Alerter | None:

@@ -7,10 +7,19 @@ from typing import cast
 
 import pytest
 
-from integrations.console import INTEGRATION, ConsoleAlerter, ConsoleCrm, ConsoleMailer, ConsoleSettings, Paper
-from worker.effects import Alert
+from integrations.console import (
+    INTEGRATION,
+    ConsoleAlerter,
+    ConsoleCrm,
+    ConsoleDesk,
+    ConsoleHistory,
+    ConsoleMailer,
+    ConsoleSettings,
+    Paper,
+)
+from worker.effects import Alert, Task
 from worker.facts import CrmContact
-from worker.integration import Alerter, Crm, CrmNames, Letter, Mailer
+from worker.integration import Alerter, Colleague, Crm, CrmNames, Desk, History, Letter, Logged, Mailer
 from worker.lib.clock import VirtualClock
 from worker.lib.http import GiveUp, Http
 
@@ -92,3 +101,20 @@ def test_as_an_integration_it_prints_to_standard_output(capsys: pytest.CaptureFi
     INTEGRATION.mailer(cast("Http", None), ConsoleSettings(), VirtualClock(0)).send(letter())
 
     assert capsys.readouterr().out == "mail ada@x.example: Hello\n"
+
+
+def test_tasks_and_mails_of_others_are_printed_and_found_again() -> None:
+    paper = Paper(io.StringIO())
+    desk: Desk = ConsoleDesk(paper, [Colleague("7", "Cleo", "cleo@us.example")])
+    history: History = ConsoleHistory(paper)
+    task = Task("cus_1", "1", "7", "Call Ada", "She stopped exporting.", 0, "usage-drop")
+
+    assert desk.find(task, "eff_2", 0) == ""
+    assert desk.find(task, desk.add(task, "eff_2"), 0) == "eff_2"
+    mail = Logged("eff_1", "1", "us@x.example", "ada@x.example", "Hello", "text", "", 0)
+    assert (history.log([mail]), history.log([mail])) == ({"eff_1": ""}, {"eff_1": ""})
+
+    assert [str(line) for line in paper.lines] == [
+        "task 7: Call Ada: She stopped exporting.", "note 1: was written to: Hello"
+    ]  # fmt: skip
+    assert [one.name for one in desk.colleagues()] == ["Cleo"]
