@@ -86,16 +86,17 @@ def _send(
             plays.keep_refusal(store, refusal, now, queued.id)
         return "refused"
     unsubscribe_url = f"{sender.public_url}/unsubscribe/{sign(queued.id)}"
-    values = {
-        **mail.values, "first_name": mail.name.split()[0] if mail.name.strip() else "there",
-        "sender_name": sender.name, "business": sender.business,
-    }  # fmt: skip
     try:
+        signer = templates.signed_by(mail.template, mail.values, sender)
+        values = {
+            **mail.values, "first_name": "".join(mail.name.split()[:1]), "sender_name": signer,
+            "business": sender.business,
+        }  # fmt: skip
         rendered = templates.render(mail.template, values, sender, unsubscribe_url)
         host = sender.address.rpartition("@")[2] or "localhost"
         reference = mailer.send(
             Letter(
-                f"<{queued.id}@{host}>", f"{sender.name} <{sender.address}>", sender.reply_to, mail.to, mail.name,
+                f"<{queued.id}@{host}>", f"{signer} <{sender.address}>", sender.reply_to, mail.to, mail.name,
                 rendered.subject, rendered.text, rendered.html, unsubscribe_url,
             )
         )  # fmt: skip
