@@ -37,6 +37,7 @@ from integrations import smtp
 from worker.dispatch.letters import Rendered, Sender, Templates
 from worker.integration import Letter
 from worker.lib import assets
+from worker.lib.addresses import Mailbox, address, mailbox
 
 SENDER: Final = Sender(
     "Engines Ltd", "Ann Keeper", "ann@engines.example", "", "1 Loopback Lane, 12700 Localhost",
@@ -113,7 +114,7 @@ def variants(folder: Path) -> dict[str, Write]:
             "<eff_1@engines.example>", f"{SENDER.name} <{SENDER.address}>", "", "ada@customer.example", "Ada Lovelace",
             rendered.subject, rendered.text, rendered.html, STOP,
         )  # fmt: skip
-        sender, to = smtp.mailbox(letter.sender), smtp.Mailbox(letter.to_name, smtp.address(letter.to))
+        sender, to = mailbox(letter.sender), Mailbox(letter.to_name, address(letter.to))
         return smtp.message(letter, sender, to, 1_767_225_600.0).as_bytes()
 
     return {
