@@ -24,6 +24,16 @@ settings.register_profile("quick", settings(max_examples=40, deadline=None))  # 
 settings.load_profile("quick")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What proofs have measured, a line each: those that recorded a property `figures`."""
+    reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]
+    lines = [str(value) for report in reports for name, value in report.user_properties if name == "figures"]
+    if lines and not terminalreporter.no_summary:
+        terminalreporter.section("figures")
+        for line in sorted(set(lines)):
+            terminalreporter.line(line)
+
+
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock(START)
