@@ -32,7 +32,7 @@ PURE = (
 JOINERS = (
     "worker.cli worker.cli.* worker.__main__ worker.app worker.schedule worker.river worker.preview worker.workspace worker.evaluate"
     " worker.check worker.controls worker.guard worker.lookback worker.opinions worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
-    " worker.sandbox.demo.* worker.cards worker.grounds worker.colours worker.replay worker.changing"
+    " worker.sandbox.demo.* worker.cards worker.grounds worker.colours worker.replay worker.changing worker.deliverability"
 )
 """The only places where parts are joined: what a command, a page or a turn of the wheel does."""
 
@@ -58,7 +58,7 @@ ARROWS = [
         " worker.plays.records worker.plays.rules worker.facts worker.effects worker.integration worker.lib.*",
     ),
     # The doors of the two pure stations to the database …
-    Arrow("worker.plays.records", "worker.plays worker.plays.* worker.facts worker.effects worker.lib.*"),
+    Arrow("worker.plays.records worker.plays.sending worker.plays.trials", "worker.plays worker.plays.* worker.facts worker.effects worker.lib.*"),
     Arrow(
         "worker.scoring.records worker.scoring.measures worker.scoring.population worker.scoring.dealing",
         "worker.scoring worker.scoring.* worker.facts worker.effects worker.lib.*",
@@ -82,7 +82,8 @@ ARROWS = [
 ]  # fmt: skip
 
 DOORS = (
-    "worker.lib worker.lib.store worker.lib.lease worker.lib.suppressions worker.*.records worker.review.opinions worker.scoring.measures"
+    "worker.lib worker.lib.store worker.lib.lease worker.lib.suppressions worker.*.records worker.plays.sending worker.plays.trials"
+    " worker.review.opinions worker.scoring.measures"
     " worker.scoring.asking worker.scoring.population worker.scoring.dealing worker.intake.*"
     f" worker.dispatch.* worker.assess {JOINERS}"
 )
@@ -167,7 +168,7 @@ def test_the_deciding_modules_of_a_pure_station_take_values_from_its_doors_and_n
     station_doors = {
         "worker.scoring.records", "worker.scoring.measures", "worker.scoring.population", "worker.scoring.dealing",
     }  # fmt: skip
-    doors = {"worker.plays.records", *station_doors} & modules().keys()
+    doors = {"worker.plays.records", "worker.plays.sending", "worker.plays.trials", *station_doors} & modules().keys()
     values = {door: set(_values(modules()[door])) for door in doors}
     for name in modules().keys() - doors:
         if station(name) in {"worker.plays", "worker.scoring"}:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker import cards, guard
+from worker import cards, deliverability, guard
 from worker.dispatch import journal
 from worker.lib.clock import DAY, day_text, iso, local_day, seconds
+from worker.lib.dns import Resolver
 from worker.lib.http import Failure
 from worker.lib.store import Store, sql
 from worker.plays import modes
@@ -26,8 +27,11 @@ class Report:
     """Each needs a person."""
 
 
-def check(workspace: Workspace, canary: str | None = None) -> Report:
-    """Ask every vendor who we are, look at what broke off or waits, and try the canary where one is named."""
+def check(workspace: Workspace, canary: str | None = None, resolver: Resolver | None = None) -> Report:
+    """Ask every vendor who we are, look at what broke off or waits, and try the canary where one is named.
+
+    The records of the sender are asked for where mails leave and a resolver is given.
+    """
     report = Report(fine=[f"{workspace.config.workspace.name} is in {workspace.mode}"])
     if workspace.paused:
         report.findings.append("everything outward is paused; let it leave again with: keepwell resume")
@@ -44,9 +48,28 @@ def check(workspace: Workspace, canary: str | None = None) -> Report:
         report.findings.append(
             f"{workspace.crm_source} is not written to before one contact has been tried: keepwell check --canary CONTACT"
         )
+    if resolver is not None and deliverability.leaves(workspace):
+        _sender(workspace, resolver, report)
     _sources(workspace, report, seconds(workspace.clock))
     _store(workspace.store, report, seconds(workspace.clock))
     return report
+
+
+def sender(workspace: Workspace, resolver: Resolver) -> Report:
+    """Whether mails are believed, alone: the sender's records, and what came back of the mails."""
+    report = Report()
+    _sender(workspace, resolver, report)
+    return report
+
+
+def _sender(workspace: Workspace, resolver: Resolver, report: Report) -> None:
+    looked = deliverability.look(workspace, resolver)
+    report.fine += looked.fine
+    report.fine += [f"could be better: {one}" for one in looked.advice]
+    report.findings += [str(one) for one in (*looked.missing, *looked.not_asked)]
+    fine, findings = deliverability.in_words(workspace)
+    report.fine += fine
+    report.findings += findings
 
 
 def _sources(workspace: Workspace, report: Report, now: int) -> None:

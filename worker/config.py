@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from worker.integration import Integration, Settings
 from worker.lib import assets
 from worker.lib.clock import DAY, HOUR, MINUTE, zone
+from worker.lib.dns import place_of
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import shaped, spell
 from worker.lib.toml import Document, parse
@@ -37,6 +38,7 @@ _UNITS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
 _DURATION: Final = re.compile(r"([1-9]\d{0,4}) (minute|hour|day|week)s?")
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _ADDRESS: Final = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\".]+")
+_DOMAIN: Final = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]")
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -95,6 +97,18 @@ def _closed_day(text: object) -> object:
         raise ValueError(f'write a weekday or a date, as in "{near[0] if near else "2026-12-25"}"') from None
 
 
+def _domain(text: object) -> object:
+    if isinstance(text, str) and text and not _DOMAIN.fullmatch(text):
+        raise ValueError('write a domain and nothing else, as in "example.com"')
+    return text.lower() if isinstance(text, str) else text
+
+
+def _name_server(text: object) -> object:
+    if isinstance(text, str) and text:
+        place_of(text)
+    return text
+
+
 Duration = Annotated[int, BeforeValidator(_seconds)]
 """Seconds, written "7 days"."""
 ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
@@ -103,6 +117,9 @@ TimeOfDay = Annotated[int, BeforeValidator(_minute_of_day)]
 """Minutes since midnight, written "20:00"."""
 Zone = Annotated[str, BeforeValidator(_zone)]
 Address = Annotated[str, BeforeValidator(_address)]
+Domain = Annotated[str, BeforeValidator(_domain)]
+Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
+"""Of a DKIM key (RFC 6376 §3.1)."""
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 
 # -- the sections -----------------------------------------------------------------------------------------------------
@@ -238,6 +255,20 @@ class Outreach(Section):
     )
     pulse_valid_for: Duration = Field(
         "90 days", validate_default=True, description="For so long a pulse that parts from the band is asked about."
+    )
+    dkim_selectors: tuple[Selector, ...] = Field(
+        (), description="The keys that sign your mails: what stands behind s= in the DKIM-Signature of one of them."
+    )
+    dkim_domain: Domain = Field("", description="What stands behind d= there; nothing means the sender's domain.")
+    spf_include: tuple[Domain, ...] = Field(
+        (), description="What your mail service wants included in the SPF record of the sender's domain."
+    )
+    return_path: Domain = Field(
+        "",
+        description="The domain to which undeliverable mails go back, where that is one of yours and not the sender's.",
+    )
+    name_server: Annotated[str, BeforeValidator(_name_server)] = Field(
+        "", description='Who is asked about these records, as in "9.9.9.9"; nothing means this machine\'s own.'
     )
 
 

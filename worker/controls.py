@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from worker import deliverability
 from worker.dispatch import backfill, journal, outbox, pools
 from worker.effects import Standing
 from worker.lib.clock import iso, seconds
@@ -188,6 +189,7 @@ def mode_would(workspace: Workspace, to: str) -> list[str]:
         lines.append(
             f"Mails leave by {workspace.config.outreach.mailer}, alerts by {workspace.config.outreach.alerts}."
         )
+        lines += deliverability.before_live(workspace)
     if not switch(store, "first_pass"):
         lines.append("The first pass is silent: it scores everybody, and tells nobody.")
     return lines

@@ -16,9 +16,10 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from worker import river
+from worker import deliverability, river
 from worker.dispatch.outbox import STRANDED_AFTER
 from worker.lib.clock import seconds, zone
+from worker.lib.dns import Resolver
 from worker.lib.lease import Lease
 from worker.lib.store import StoreError, sql
 from worker.plays.records import switch
@@ -41,9 +42,9 @@ ENDS_WITHIN: Final = 10.0
 class Wheel:
     """Turns the wheel of one workspace, from as many threads as like to; one turn at a time."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        """Nothing runs yet."""
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, resolver: Resolver | None = None) -> None:
+        """Nothing runs yet. With a resolver, the records of the sender are looked at once a day."""
+        self._workspace, self._resolver = workspace, resolver
         self._lease = Lease(workspace.store, workspace.clock, "wheel")
         self._pull_lease = Lease(workspace.store, workspace.clock, "pull")
         self._one_at_a_time = threading.Lock()
@@ -115,6 +116,9 @@ class Wheel:
         return True
 
     def _daily(self, slot: str) -> bool:
+        if self._resolver is not None and deliverability.leaves(self._workspace):
+            for one in deliverability.look(self._workspace, self._resolver).missing:
+                log.warning("mails wait until this is mended: %s", one)
         return self.turn(kind="daily", everyone=True, slot=slot) is not None or self._lease.slot_is_taken("daily", slot)
 
     def _see_to(self, job: str, slot: str, work: Callable[[], bool]) -> None:

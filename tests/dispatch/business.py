@@ -15,6 +15,7 @@ from worker.facts import MILLION, Fact, Identity
 from worker.intake import records
 from worker.lib.clock import DAY, VirtualClock, seconds
 from worker.lib.store import Row, Store
+from worker.plays import sending
 from worker.river import Turn, turn
 from worker.sandbox.servers.keap import PretendKeap
 from worker.sandbox.servers.mailbox import Mailbox
@@ -118,6 +119,7 @@ class Business:
         self.clock.sleep(300)  # a pull leaves out the last minute
         self.turn()
         self.try_canary(contact_id)
+        sending.keep(self.store, self.now, [])  # the sender's records are in order
         controls.set_mode(self.workspace, "live")
         self.store.run("delete from backfill")  # as if released, and looked at already
 

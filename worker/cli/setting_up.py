@@ -45,13 +45,18 @@ def migrate(folder: Path) -> None:
 
 @main.command(epilog="Example: keepwell check --canary 4711")
 @click.option("--canary", metavar="CONTACT", help="Try on this one CRM contact how a field write treats other fields.")
+@click.option(
+    "--sender", is_flag=True, help="Only whether mailbox providers believe our mails: SPF, DKIM, DMARC and all."
+)
 @as_json_option
 @with_workspace
-def check(workspace: Workspace, canary: str | None, as_json: bool) -> None:
+def check(workspace: Workspace, canary: str | None, sender: bool, as_json: bool) -> None:
     """Ask every vendor who we are, and tell what needs a person. Exit code 1 where something does."""
     from worker import check as checks
+    from worker import deliverability
 
-    report = checks.check(workspace, canary)
+    resolver = deliverability.resolver_of(workspace)
+    report = checks.sender(workspace, resolver) if sender else checks.check(workspace, canary, resolver)
     if as_json:
         print_json(asdict(report))
     else:

@@ -65,11 +65,13 @@ def mode(workspace: Workspace, to: str | None, yes: bool) -> None:
     approve  lets out the kinds of act that a person has released: keepwell release
     live     writes and sends
     """
-    from worker import controls
+    from worker import controls, deliverability
 
     if to is None or to == workspace.mode:
         click.echo(workspace.mode)
         return
+    if to in ("approve", "live") and deliverability.leaves(workspace):
+        deliverability.look(workspace, deliverability.resolver_of(workspace))
     for line in controls.mode_would(workspace, to):
         click.echo(line)
     if not yes:
@@ -119,7 +121,7 @@ def release(
     alert                  what the team is told otherwise
     backfill               in any mode: the tags of those who merely stand where they stood before anything left
     """
-    from worker import controls
+    from worker import controls, deliverability
     from worker.dispatch import backfill
 
     if (per_hour is not None and kind != BACKFILL) or (kind and everything):
@@ -144,6 +146,9 @@ def release(
     chosen = [one for one in kinds if one.released_at is None and (everything or one.name == kind)]
     for one in chosen:
         click.echo("\n  ".join([f"{one.name}: {one.n} wait", *one.cases]))
+    if any(one.name.startswith("play:") for one in chosen):
+        for line in deliverability.before_live(workspace):
+            click.echo(line)
     names = [one.name for one in chosen] or ([kind] if kind else [])
     if names and not yes:
         click.confirm(f"Release {', '.join(names)}?", abort=True)
@@ -213,12 +218,13 @@ def undo(workspace: Workspace, run_id: str | None, dry_run: bool, as_json: bool)
 @with_workspace
 def serve(workspace: Workspace, no_scheduler: bool, host: str | None, port: int | None) -> None:
     """Open the doors: hooks, API and pages, with the schedule inside unless told otherwise."""
+    from worker import deliverability
     from worker.app import create_app
     from worker.schedule import Wheel
     from worker.web.server import CannotListen, WebServer
 
     over = _told_to_stop()
-    wheel = None if no_scheduler else Wheel(workspace)
+    wheel = None if no_scheduler else Wheel(workspace, deliverability.resolver_of(workspace))
     app = create_app(workspace, wake=wheel.wake if wheel else lambda: None)
     settings = workspace.config.server
     try:
@@ -240,10 +246,11 @@ def serve(workspace: Workspace, no_scheduler: bool, host: str | None, port: int 
 @with_workspace
 def schedule(workspace: Workspace) -> None:
     """Turn the wheel by the schedule, without doors. Several may run; one lease makes them one."""
+    from worker import deliverability
     from worker.schedule import Wheel
 
     over = _told_to_stop()
-    wheel = Wheel(workspace)
+    wheel = Wheel(workspace, deliverability.resolver_of(workspace))
     wheel.start()
     click.echo(f"Keepwell turns by the schedule ({workspace.mode})", err=True)
     over.wait()
