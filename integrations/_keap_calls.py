@@ -122,13 +122,14 @@ def query(**params: str | int) -> str:
 
 def pages(http: Http, path: str, plural: str, **params: str | int) -> Iterator[tuple[Reply, list[dict[str, Any]]]]:
     """Each page of a list with its records. Raises Retry for an answer that is no such list."""
-    link, seen = f"{API}{path}?{query(**params, page_size=PAGE_SIZE)}", set()
+    asked = {"page_size": PAGE_SIZE, **params}
+    link, seen = f"{API}{path}?{query(**asked)}", set()
     while link:
         seen.add(link)
         reply = http.get(link)
         yield reply, _records(reply, plural)
         token = str(reply.data.get("next_page_token") or "")
-        link = _next(http, path, token, params)
+        link = _next(http, path, token, asked)
         if link in seen:
             raise GiveUp(f"Keap names the same next page of {plural} again and again")
 
@@ -153,7 +154,7 @@ def _next(http: Http, path: str, token: str, params: Mapping[str, str | int]) ->
     if not token:
         return ""
     if not token.startswith(("http://", "https://")):
-        return f"{API}{path}?{query(**params, page_size=PAGE_SIZE, page_token=token)}"
+        return f"{API}{path}?{query(**params, page_token=token)}"
     address = urlsplit(token)
     if address.netloc in {*HOSTS, urlsplit(http.base_url).netloc}:
         return f"{address.path}?{address.query}"
@@ -190,6 +191,11 @@ def identifier(record: Mapping[str, Any]) -> str:
     if not found:
         raise ValueError("a record without id")
     return found
+
+
+def is_number(words: str) -> bool:
+    """Whether this can be an id of Keap's. Ids come from other services' links too, and stand in filters."""
+    return words.isascii() and words.isdigit()
 
 
 def updated_at(record: Mapping[str, Any]) -> int:

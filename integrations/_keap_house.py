@@ -50,10 +50,10 @@ def find_or_create(http: Http, names: CrmNames, *, adopt: bool, known: CrmIds) -
         category = {"name": names.category, "description": OURS}
         look = partial(_categories, http, names.category)
         house = replace(house, categories=[{"id": _create(http, "/tags/categories", category, look)}])
-    return CrmIds(
-        {band: _tag_id(http, house, band) for band in names.tags},
-        {key: _field_id(http, house, key) for key in names.fields},
-    )
+    made = set(known.made)
+    tags = {band: _tag_id(http, house, band, made) for band in names.tags}
+    fields = {key: _field_id(http, house, key, made) for key in names.fields}
+    return CrmIds(tags, fields, tuple(sorted(made & {*tags.values(), *fields.values()})))
 
 
 def fields_called(http: Http, label: str) -> list[Record]:
@@ -82,7 +82,7 @@ class _House:
     def has_our_category(self) -> bool:
         """It says so itself, or holds a tag that we know to be ours."""
         known = set(self.known.tags.values())
-        held = {_category_of(tag) for tags in self.tags.values() for tag in tags if identifier(tag) in known}
+        held = {category_of(tag) for tags in self.tags.values() for tag in tags if identifier(tag) in known}
         return bool(self.categories) and (self.categories[0].get("description") == OURS or self.category_id in held)
 
 
@@ -113,7 +113,7 @@ def _foreign(house: _House) -> list[str]:
     if house.categories and not house.has_our_category:
         found.append(f"a tag category {house.names.category!r}")
     for band, tags in house.tags.items():
-        if tags and not any(identifier(tag) in known or _category_of(tag) == ours for tag in tags):
+        if tags and not any(identifier(tag) in known or category_of(tag) == ours for tag in tags):
             found.append(f"a tag {house.names.tags[band]!r}")
     for key, fields in house.fields.items():
         if fields and identifier(fields[0]) not in known:
@@ -137,23 +137,25 @@ def _misfits(house: _House) -> list[str]:
 # -- finding and making -----------------------------------------------------------------------------------------------
 
 
-def _tag_id(http: Http, house: _House, band: str) -> str:
+def _tag_id(http: Http, house: _House, band: str, made: set[str]) -> str:
     known = house.known.tags.get(band)
-    found = sorted(house.tags[band], key=lambda tag: (identifier(tag) != known, _category_of(tag) != house.category_id))
+    found = sorted(house.tags[band], key=lambda tag: (identifier(tag) != known, category_of(tag) != house.category_id))
     if found:
         return identifier(found[0])
     name = house.names.tags[band]
     tag = {"name": name, "description": OURS, "category": {"id": house.category_id}}
-    return _create(http, "/tags", tag, partial(_tags, http, name))
+    made.add(tag_id := _create(http, "/tags", tag, partial(_tags, http, name)))
+    return tag_id
 
 
-def _field_id(http: Http, house: _House, key: str) -> str:
+def _field_id(http: Http, house: _House, key: str, made: set[str]) -> str:
     found = house.fields[key]
     if found:
         return identifier(found[0])
     label = house.names.fields[key]
     custom = {"label": label, "field_type": CREATED_TYPES[key]}
-    return _create(http, "/contacts/model/customFields", custom, partial(fields_called, http, label))
+    made.add(field_id := _create(http, "/contacts/model/customFields", custom, partial(fields_called, http, label)))
+    return field_id
 
 
 def _create(http: Http, path: str, body: Record, look: Callable[[], Sequence[Record]]) -> str:
@@ -188,7 +190,8 @@ def _tags_by_id(http: Http, tag_ids: Iterable[str]) -> list[Record]:
     return [*listed(http, "/tags", "tags", filter=f"tag_ids=={wanted}")] if wanted else []
 
 
-def _category_of(tag: Record) -> str | None:
+def category_of(tag: Record) -> str | None:
+    """The id of a tag's category, None where it has none."""
     category = tag.get("category")
     return str(category["id"]) if isinstance(category, dict) and category.get("id") else None
 

@@ -19,6 +19,7 @@ from integrations._keap_calls import (
     contents,
     crm_contact,
     identifier,
+    is_number,
     listed,
     model,
     query,
@@ -304,7 +305,7 @@ class KeapCrm:
 
 def _numbers(contact_ids: Iterable[str]) -> list[str]:
     """Those that can be ids of Keap's, each once. Ids come from other services' links too, and stand in filters."""
-    return [one for one in dict.fromkeys(contact_ids) if one.isascii() and one.isdigit()]
+    return [one for one in dict.fromkeys(contact_ids) if is_number(one)]
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[list[str]]:

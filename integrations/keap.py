@@ -1,4 +1,4 @@
-"""Keap (once Infusionsoft): contacts with their tags, fields and opt-in, and the mails it sent; in and out.
+"""Keap (once Infusionsoft): contacts with their tags, fields and opt-in, the mails it sent, and tasks; in and out.
 
 Documentation: https://developer.infusionsoft.com/docs/restv2/ and, for REST hooks, /docs/rest/
 
@@ -11,7 +11,8 @@ Oddities
 - Our own writes bump `update_time`, so what we wrote comes back with the next pull.
 - REST hooks are not signed and name ids only. Each is a hint; the `contacts` pull, which the next turn makes anyway,
   reads what changed. Their path holds a secret: `/hooks/keap/<secret>`.
-- The writing half is in `_keap_writes.py`.
+- The writing half is in `_keap_writes.py`; mails that Keap sends, and its history of those that left by another way, in
+  `_keap_mail.py`; tasks in `_keap_desk.py`; taking all of ours out again in `_keap_removal.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ from integrations._keap_calls import (
     text,
     updated_at,
 )
+from integrations._keap_desk import KeapDesk, fetch_tasks
+from integrations._keap_desk import sighting as task_sighting
+from integrations._keap_mail import KeapHistory, KeapMailer, is_ours
+from integrations._keap_removal import remove
 from integrations._keap_writes import KeapCrm
 from worker.facts import Attribute, Delivery, Fact, Identity, Parsed, Person, Sighting
 from worker.integration import Incoming, Integration, Page, Pull, Receipt, Refused, SecretStr, Settings
@@ -67,6 +72,14 @@ class KeapSettings(Settings):
         description="The last part of the address given to Keap's REST hooks: 16 or more random characters.",
     )
     base_url: str = Field(default="https://api.infusionsoft.com", description="Where Keap's API is.")
+    mail_user_id: str = Field(
+        default="",
+        pattern=r"[0-9]*",
+        description="The Keap user in whose name mails leave; nothing means sender_address, which Keap must know as yours.",
+    )
+    task_user_id: str = Field(
+        default="", pattern=r"[0-9]*", description="The Keap user who gets tasks about customers that nobody owns."
+    )
 
 
 def connect(settings: KeapSettings, clock: Clock) -> Http:
@@ -186,7 +199,9 @@ def _emails(data: Mapping[str, Any], received_at: int) -> Parsed:
     return _each(data, "emails", _email)
 
 
-def _email(record: Mapping[str, Any]) -> Sighting:
+def _email(record: Mapping[str, Any]) -> Sighting | None:
+    if is_ours(record):
+        return None
     contact_id, number = str(record.get("contact_id") or ""), identifier(record)
     if not contact_id:
         raise ValueError("a mail to no contact")
@@ -201,7 +216,12 @@ def _email(record: Mapping[str, Any]) -> Sighting:
     return Sighting(at=min(fact.at for fact in facts), identities=(Identity(NAME, contact_id),), facts=facts)
 
 
-def _each(data: Mapping[str, Any], plural: str, read: Callable[[Mapping[str, Any]], Sighting]) -> Parsed:
+def _tasks(data: Mapping[str, Any], received_at: int) -> Parsed:
+    return _each(data, "tasks", task_sighting)
+
+
+def _each(data: Mapping[str, Any], plural: str, read: Callable[[Mapping[str, Any]], Sighting | None]) -> Parsed:
+    """What the records say; `read` gives None for one that says nothing."""
     records = data.get(plural)
     if not isinstance(records, list):
         raise ValueError(f"a page of Keap's without {plural}")
@@ -209,9 +229,12 @@ def _each(data: Mapping[str, Any], plural: str, read: Callable[[Mapping[str, Any
     refused: list[tuple[str, str]] = []
     for record in records:
         try:
-            sightings.append(read(record))
+            sighting = read(record)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             refused.append((str(record.get("id", "?")) if isinstance(record, dict) else "?", str(error)))
+            continue
+        if sighting is not None:
+            sightings.append(sighting)
     return Parsed(tuple(sightings), refused=tuple(refused))
 
 
@@ -238,6 +261,7 @@ def _told_at(one: Mapping[str, Any], received_at: int) -> int:
 _PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any], int], Parsed]]] = {
     "contacts": _contacts,
     "emails": _emails,
+    "tasks": _tasks,
     "webhook": _hooked,
 }
 
@@ -299,7 +323,7 @@ def check(http: Http, settings: KeapSettings) -> Iterable[str]:
 INTEGRATION = Integration(
     name=NAME,
     title="Keap",
-    does="contacts, tags and fields, in and out; mails sent, opened and clicked, in",
+    does="contacts, tags, fields, mails and tasks, in and out; the history of mails sent elsewhere, out",
     settings=KeapSettings,
     docs="https://developer.infusionsoft.com/docs/restv2/",
     connect=connect,
@@ -308,7 +332,12 @@ INTEGRATION = Integration(
     pulls=(
         Pull("contacts", fetch_contacts),
         Pull("emails", fetch_emails, feeds=tuple(MAIL_FACTS.values())),
+        Pull("tasks", fetch_tasks, feeds=("open_task", "task_done")),
     ),
     crm=KeapCrm,
+    mailer=KeapMailer,
+    history=KeapHistory,
+    desk=KeapDesk,
+    remove=remove,
     check=check,
 )

@@ -116,6 +116,12 @@ class CrmIds:
 
     tags: Mapping[str, str]
     fields: Mapping[str, str]
+    made: tuple[str, ...] = ()
+    """Those of these ids that we made ourselves; the others were there before, and stay when we go."""
+
+    def __post_init__(self) -> None:
+        """JSON, in which they are remembered, knows no tuples."""
+        object.__setattr__(self, "made", tuple(self.made))
 
 
 class Crm(Protocol):

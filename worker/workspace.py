@@ -182,7 +182,8 @@ class Workspace:
         known = CrmIds(**json.loads(kept)) if kept else None
         ids = crm.find_or_create(self.crm_names, adopt=self.config.crm.adopt, known=known)
         if ids != known:
-            text = json.dumps({"tags": dict(ids.tags), "fields": dict(ids.fields)}, sort_keys=True)
+            said = {"tags": dict(ids.tags), "fields": dict(ids.fields), "made": ids.made}
+            text = json.dumps(said, sort_keys=True)
             switches.set_switch(self.store, name, text, int(self.clock.now()))
         return ids
 
