@@ -318,6 +318,12 @@ def check(http: Http, settings: KeapSettings) -> Iterable[str]:
     yield f"{len(model.get('custom_fields') or ())} custom fields of contacts can be read"
     if settings.hook_secret is None:
         yield "No hook_secret is set, so Keap cannot tell us of deleted contacts"
+    named = {"mail_user_id": settings.mail_user_id, "task_user_id": settings.task_user_id}
+    if any(named.values()):
+        users = {one.user_id: one.name for one in KeapDesk(http, settings, http.clock).colleagues() if one.active}
+        for setting, user_id in named.items():
+            if user_id:
+                yield f"{setting} is {users[user_id]}" if user_id in users else f"{setting} is no active user of Keap"
 
 
 INTEGRATION = Integration(

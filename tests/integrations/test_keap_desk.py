@@ -109,6 +109,14 @@ def test_a_task_that_never_arrived_is_not_looked_for_through_all_the_years(
     assert len(keap.calls) == before + 1
 
 
+def test_check_says_whose_name_the_settings_mean(http: Http) -> None:
+    assert INTEGRATION.check is not None
+
+    lines = list(INTEGRATION.check(http, options(mail_user_id="1", task_user_id="77")))
+
+    assert lines[-2:] == ["mail_user_id is Olga Office", "task_user_id is no active user of Keap"]
+
+
 # -- hearing ----------------------------------------------------------------------------------------------------------
 
 

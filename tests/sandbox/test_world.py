@@ -17,6 +17,7 @@ from worker.facts import KINDS
 from worker.intake.events import Event
 from worker.lib.clock import DAY, HOUR, VirtualClock, from_iso, iso
 from worker.sandbox.servers.keap import PretendKeap
+from worker.sandbox.servers.keap_tasks import KeapTask
 from worker.sandbox.servers.stripe import PretendStripe
 from worker.sandbox.servers.zendesk import PretendZendesk
 from worker.sandbox.world import Servers, World
@@ -330,3 +331,22 @@ def test_the_vendors_know_who_left_and_how(twelve_weeks: Life) -> None:
         if customer.left == "failed payment":
             reason = records["subscriptions"][customer.subscription_id]["cancellation_details"]["reason"]
             assert reason == "payment_failed"
+
+
+def test_people_do_most_of_the_tasks_they_are_given_within_days_and_nothing_else_changes() -> None:
+    life, without = live(a_world(24, 1), 2), live(a_world(24, 1), 12)
+    keap = life.servers.keap
+    for number in range(60):
+        ours = KeapTask(str(90_000 + number), int(life.clock.now()), "9001", contact_id="101", by_key=keap.key)
+        keap.tasks[ours.id] = ours
+    theirs = keap.add_task("101", "Water the plants")
+
+    for day in range(3, 13):
+        life.clock.move_to(START + day * DAY)
+        life.told += life.world.live_until(START + day * DAY)
+
+    waited = [one.completed_at - one.created_at for one in keap.tasks.values() if one.completed_at is not None]
+    assert 36 <= len(waited) < 60
+    assert DAY <= min(waited) <= max(waited) <= 4 * DAY  # the world is looked at once a day
+    assert not keap.tasks[theirs].completed
+    assert (life.told, keap.audit) == (without.told, without.servers.keap.audit)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from worker.lib.clock import DAY, HOUR, Clock, iso, seconds
+from worker.sandbox.colleagues import Colleagues
 from worker.sandbox.population import COURSE, COURSE_LASTS, OPTED_OUT, PLANS, Customer, draw
 from worker.sandbox.servers.keap import PretendKeap
 from worker.sandbox.servers.stripe import PretendStripe
@@ -87,6 +88,7 @@ class World:
         self._told: list[Event] = []
         self._past: list[Event] = []
         self._owners: list[str] = []
+        self._colleagues = Colleagues(servers.keap, seed)
 
     # -- what the demo calls ------------------------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class World:
         self._tomorrow = day_start + DAY
         for customer in self.customers:
             self._plan(customer, day_start)
+        self._colleagues.take_up(day_start, self._at)
         if (day_start - self.start) // DAY % LETTER_EVERY == 0:
             self._at(day_start + 9 * HOUR, self._send_letter)
 
