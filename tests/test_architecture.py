@@ -55,10 +55,10 @@ ARROWS = [
     # Everything is asked again at the moment of sending: the case is read anew, and a refusal is recorded.
     Arrow(
         "worker.dispatch worker.dispatch.*", "worker.dispatch worker.dispatch.* worker.plays worker.plays.arbiter"
-        " worker.plays.records worker.plays.rules worker.facts worker.effects worker.integration worker.lib.*",
+        " worker.plays.cases worker.plays.files worker.plays.records worker.plays.rules worker.facts worker.effects worker.integration worker.lib.*",
     ),
     # The doors of the two pure stations to the database …
-    Arrow("worker.plays.records worker.plays.sending worker.plays.trials", "worker.plays worker.plays.* worker.facts worker.effects worker.lib.*"),
+    Arrow("worker.plays.records worker.plays.cases worker.plays.sending worker.plays.trials", "worker.plays worker.plays.* worker.facts worker.effects worker.lib.*"),
     Arrow(
         "worker.scoring.records worker.scoring.measures worker.scoring.population worker.scoring.dealing",
         "worker.scoring worker.scoring.* worker.facts worker.effects worker.lib.*",
@@ -82,7 +82,7 @@ ARROWS = [
 ]  # fmt: skip
 
 DOORS = (
-    "worker.lib worker.lib.store worker.lib.lease worker.lib.suppressions worker.*.records worker.plays.sending worker.plays.trials"
+    "worker.lib worker.lib.store worker.lib.lease worker.lib.suppressions worker.*.records worker.plays.cases worker.plays.sending worker.plays.trials"
     " worker.review.opinions worker.scoring.measures"
     " worker.scoring.asking worker.scoring.population worker.scoring.dealing worker.intake.*"
     f" worker.dispatch.* worker.assess {JOINERS}"
@@ -168,7 +168,7 @@ def test_the_deciding_modules_of_a_pure_station_take_values_from_its_doors_and_n
     station_doors = {
         "worker.scoring.records", "worker.scoring.measures", "worker.scoring.population", "worker.scoring.dealing",
     }  # fmt: skip
-    doors = {"worker.plays.records", "worker.plays.sending", "worker.plays.trials", *station_doors} & modules().keys()
+    doors = {"worker.plays.records", "worker.plays.cases", "worker.plays.sending", "worker.plays.trials", *station_doors} & modules().keys()
     values = {door: set(_values(modules()[door])) for door in doors}
     for name in modules().keys() - doors:
         if station(name) in {"worker.plays", "worker.scoring"}:

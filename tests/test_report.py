@@ -18,7 +18,7 @@ from worker.intake.pull import store_raw
 from worker.lib.clock import VirtualClock, iso
 from worker.lib.problems import Problems
 from worker.lib.store import Store
-from worker.plays.records import segment
+from worker.plays.records import attributes
 from worker.river import turn
 from worker.workspace import Workspace, open_workspace
 
@@ -99,7 +99,7 @@ def test_an_attribute_is_read_as_it_was(store: Store) -> None:
     take(store, seen("keap:1", at=60, attributes=tuple(plans)))
     customer_id = whose(store)["keap:1"]
 
-    assert [segment(store, customer_id, "plan", START + at * DAY) for at in (0, 49, 50, 99)] == [
+    assert [attributes(store, customer_id, START + at * DAY)["plan"][0] for at in (0, 49, 50, 99)] == [
         "basic", "basic", "pro", "pro",
     ]  # fmt: skip
 

@@ -262,4 +262,4 @@ def test_a_customer_who_unsubscribes_is_not_written_to_again(stage: Stage) -> No
     stage.next_day()
     assert len(stage.mailbox.messages) == 1
     rows = stage.workspace.store.rows("select rule from refusals where play = 'failed-payment' order by at")
-    assert rows[-1]["rule"] == "unsubscribed"
+    assert rows[-1]["rule"] == "suppression"

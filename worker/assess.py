@@ -6,16 +6,19 @@ import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 from worker.dispatch import outbox
-from worker.effects import Alert, Mail, Standing
+from worker.effects import Alert, Mail, Standing, Task
 from worker.lib.clock import DAY, end_of_day, local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
-from worker.plays import arbiter, modes, rules
+from worker.plays import arbiter, cases, modes, rules
 from worker.plays import records as plays
+from worker.plays.files import Play, Template
+from worker.plays.people import People
+from worker.plays.worth import Worth
 from worker.review import disagreement, opinions
 from worker.scoring import bands, explain, ledger, measures, overrides, population, records
 from worker.scoring.card import Card
@@ -30,17 +33,14 @@ BATCH = 500
 JUDGED_BY = "judged_by"
 """The switch that names the deck under which everybody was last looked at; under another all are due."""
 
-SEGMENT = "plan"
-"""The attribute that plays divide customers by."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
     """What the workspace says that an assessment must know."""
 
     deck: Deck
-    plays: Mapping[str, rules.Play]
-    templates: Mapping[str, rules.Template]
+    plays: Mapping[str, Play]
+    templates: Mapping[str, Template]
     limits: arbiter.Rules
     sources: measures.Sources
     time_zone: str
@@ -52,6 +52,12 @@ class Terms:
     """The first pass: everyone is newly something, and that is no news."""
     pulse_valid_for: int
     """Seconds for which a pulse is held against the band."""
+    worth: Worth = field(default_factory=Worth)
+    people: People = field(default_factory=lambda: People({}, 8))
+    new_for: int = 60 * DAY
+    """Seconds after joining for which a customer is new."""
+    popular: tuple[str, ...] = ()
+    """What many customers use, the commonest first; read only where a play looks at it."""
     not_coming_in: frozenset[str] = frozenset()
     """The kinds of fact that an outage of their source keeps from us: plays that rest on them wait."""
     unsure: Mapping[str, int] = field(default_factory=dict)
@@ -64,6 +70,37 @@ class Terms:
     """In a trial, the CRM contacts that may be touched; empty for all."""
     untagged: frozenset[str] = frozenset()
     """The customers whose tag waits for the backfill: it is written when their band changes."""
+
+    @cached_property
+    def triggers(self) -> Triggers:
+        """What the plays look at."""
+        return triggers_of(self.plays)
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What some play looks at, so that nothing else needs to be read."""
+
+    facts: frozenset[str]
+    silence: bool
+    products: bool
+    renewals: bool
+
+    @property
+    def calendar(self) -> bool:
+        """Whether something may be set off although nothing has come in."""
+        return self.silence or self.products or self.renewals
+
+
+def triggers_of(plays: Mapping[str, Play]) -> Triggers:
+    """What these plays look at."""
+    whens = [one.when for one in plays.values()]
+    return Triggers(
+        frozenset(one.fact for one in whens if one.fact),
+        silence=any(one.no_usage_for_days is not None for one in whens),
+        products=any(one.product for one in whens),
+        renewals=any(one.days_to_renewal is not None for one in whens),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,26 +415,61 @@ def _act(
         done.effects += bool(effect_id)
         if effect_id and state == "draft":
             outbox.drop_older_drafts(store, effect.contact_id, effect_id, now)
-    intents, refusals = rules.plan(terms.plays, terms.templates, _happening(store, terms, one, change, score_id))
-    for intent in intents:
-        due_at = now
-        if isinstance(intent.effect, Mail):
-            case = plays.case(store, intent.effect, terms.limits, now, time_zone=terms.time_zone)
-            # Whether it may leave says the pool it is put into, and the arbiter again when it does.
-            verdict = arbiter.ask(replace(case, mode=modes.LIVE), terms.limits)
-            if isinstance(verdict, arbiter.Refuse):
-                refusals.append(rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason))
-                continue
-            if isinstance(verdict, arbiter.Wait):
-                due_at = verdict.until
-        added = outbox.put(
-            store, intent.effect, intent.key, now, play=intent.play, change_id=change_id, due_at=due_at,
-            state=modes.pool(terms.mode, terms.released, modes.kind_of(intent.play)),
-        )  # fmt: skip
-        done.effects += bool(added)
-    for refusal in refusals:
+    planned = _planned(store, terms, one, change, score_id)
+    for play, occasion in planned.fired.items():
+        if not _waits_for_source(planned, play):  # when it is back, what is still true is acted on
+            plays.keep_fired(store, one.customer.id, play, occasion, now)
+    for refusal in planned.refusals:
         plays.keep_refusal(store, refusal, now)
-    done.refused += len(refusals)
+    done.refused += len(planned.refusals)
+    for intent in planned.intents:
+        _put(store, terms, one, intent, change_id, done)
+
+
+def _waits_for_source(planned: rules.Plan, play: str) -> bool:
+    return any(one.play == play and one.rule == "switch" for one in planned.refusals)
+
+
+def _put(
+    store: Store, terms: Terms, one: _Decided, intent: rules.Intent, change_id: str | None, done: Assessed
+) -> None:
+    """Queue one effect; one that reaches the customer has been asked about before."""
+    now, effect, verdict = one.moment.at, intent.effect, None
+    state = modes.pool(terms.mode, terms.released, modes.kind_of(intent.play))
+    due_at = now + intent.after_days * DAY
+    if isinstance(effect, Mail):
+        play = terms.plays[intent.play]
+        verdict = arbiter.ask(
+            cases.case(store, effect, terms.limits, now, time_zone=terms.time_zone, play=play, planned=True),
+            terms.limits,
+        )
+        if isinstance(verdict, arbiter.Refuse):
+            plays.keep_refusal(
+                store, rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason), now
+            )  # fmt: skip
+            done.refused += 1
+            return
+        if isinstance(verdict, arbiter.Wait):
+            due_at = max(due_at, verdict.until)
+        elif isinstance(verdict, arbiter.Ask) and state == "waiting":
+            state = "asked"
+    elif isinstance(effect, Task):
+        owner, later = terms.people.assign(
+            one.customer.owner, local_day(due_at, terms.time_zone),
+            lambda who, day: plays.tasks_on(store, who, day, terms.time_zone),
+        )  # fmt: skip
+        effect = replace(effect, owner=owner, due_at=effect.due_at + later * DAY)
+    effect_id = outbox.put(
+        store, effect, intent.key, now, play=intent.play, change_id=change_id, due_at=due_at, state=state
+    )
+    if not effect_id:
+        return
+    done.effects += 1
+    if isinstance(verdict, arbiter.Ask) and state == "asked":
+        plays.ask_person(store, effect_id, verdict.reason, now)
+    if isinstance(verdict, arbiter.Wait | arbiter.Ask):
+        refusal = rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason)
+        plays.keep_refusal(store, refusal, now, effect_id, waits=True)
 
 
 # -- what people said -------------------------------------------------------------------------------------------------
@@ -484,49 +556,69 @@ def _differs(shown: Standing, wanted: Standing, write_when_moved: int) -> bool:
     return abs(int(shown.score) - int(wanted.score)) >= max(1, write_when_moved)
 
 
-def _happening(
-    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str
-) -> rules.Happening:
-    customer, now = one.customer, one.moment.at
-    before = one.last.assessment.signals if one.last else ()
-    new_signals = frozenset(one.assessment.signals) - frozenset(before)
-    listened = {play.when.fact for play in terms.plays.values()}
-    known = _newly_known(store, terms, customer, now)
-    new_facts = {kind: source_id for kind, source_id in known.items() if kind in listened}
-    if change is None and not new_signals and not new_facts:
-        # Nothing can set a play off, so nothing more needs to be read.
-        return rules.Happening(customer.id, customer.name, now, score_id, one.standing.band)
-    return rules.Happening(
-        customer.id, customer.name, now, score_id, one.standing.band, change.old_band if change else "",
-        answers=_answers(one.card, one.assessment),
-        new_signals=new_signals,
-        new_facts=new_facts,
-        segment=plays.segment(store, customer.id, SEGMENT, now),
-        evidence=plays.evidence(store, customer.id, now, customer.time_zone),
-        recipients=plays.recipients(store, customer.id, terms.crm),
-        last_acts=plays.last_acts(store, customer.id),
+def _planned(store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str) -> rules.Plan:
+    """What the plays want now. Most customers set nothing off, so what messages would name is read last."""
+    happening = _happening(store, terms, one, change, score_id)
+    if happening is None or not any(rules.fires(play, happening) for play in terms.plays.values()):
+        return rules.Plan([], [], {})
+    now, customer = one.moment.at, one.customer
+    whole = replace(
+        plays.with_evidence(store, happening, time_zone=customer.time_zone, crm=terms.crm),
         over={
-            name: why for name, play in terms.plays.items() if (why := plays.over(store, customer.id, play, now))
+            name: why for name, play in terms.plays.items()
+            if (why := plays.over(store, customer.id, play, now, since=now, band=one.standing.band))
         },
         rests_on=rests_on(one.card, terms.plays),
         not_coming_in=terms.not_coming_in,
         why=change.why if change else _reason(terms, one),
         link=f"{terms.public_url}/customers/{customer.id}",
     )  # fmt: skip
+    return rules.plan(terms.plays, terms.templates, whole, terms.worth)
 
 
-def _newly_known(store: Store, terms: Terms, customer: _Customer, now: int) -> dict[str, str]:
-    """kind -> source id of the newest fact that is news; of a source that was down, what it could not tell in time."""
+def _happening(
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str
+) -> rules.Happening | None:
+    """What has come about for this customer; None where nothing has that any play could look at."""
+    customer, now, triggers = one.customer, one.moment.at, terms.triggers
+    before = one.last.assessment.signals if one.last else ()
+    new_signals = frozenset(one.assessment.signals) - frozenset(before)
+    known = _newly_known(store, terms, customer, now)
+    new_facts = {kind: news for kind, news in known.items() if kind in triggers.facts}
+    if change is None and not new_signals and not new_facts and not triggers.calendar:
+        return None
+    today = one.moment.today
+    used_on = plays.last_use(store, customer.id, today) if triggers.silence else None
+    products = plays.products(store, customer.id, today, terms.popular) if triggers.products else plays.Products()
+    present = plays.present(
+        store, customer.id, customer.name, now, time_zone=customer.time_zone, worth=terms.worth, new_for=terms.new_for
+    )
+    return replace(
+        present, score_id=score_id, band=one.standing.band, old_band=change.old_band if change else "",
+        driver=_driver(one.card, one.assessment),
+        answers=_answers(one.card, one.assessment),
+        new_signals=new_signals,
+        new_facts={kind: news.source_id for kind, news in new_facts.items()},
+        new_labels={kind: news.label for kind, news in new_facts.items()},
+        last_usage_day=used_on,
+        no_usage_for_days=None if used_on is None else today - used_on,
+        never_used=products.never_used, gone_silent=products.gone_silent,
+        done=plays.fired(store, customer.id),
+    )  # fmt: skip
+
+
+def _newly_known(store: Store, terms: Terms, customer: _Customer, now: int) -> dict[str, plays.News]:
+    """kind -> the newest fact of that kind that is news; of a source that was down, what it could not tell in time."""
     known = plays.newly_known(store, customer.id, customer.assessed_at, customer.heard, now)
     for one in terms.returned:
         first_look = customer.assessed_at < one.ended_at
         since, heard = (one.began_at, one.heard) if first_look else (customer.assessed_at, customer.heard)
         late = plays.newly_known(store, customer.id, since, heard, now, news_since=one.began_at - DAY)
-        known |= {kind: source_id for kind, source_id in late.items() if kind in one.kinds}
+        known |= {kind: news for kind, news in late.items() if kind in one.kinds}
     return known
 
 
-def rests_on(card: Card, plays: Mapping[str, rules.Play]) -> dict[str, frozenset[str]]:
+def rests_on(card: Card, plays: Mapping[str, Play]) -> dict[str, frozenset[str]]:
     """play -> the kinds of fact that what sets it off rests on: its fact, its signal, the measures that it answers."""
     found = {}
     for name, play in plays.items():
@@ -543,6 +635,11 @@ def rests_on(card: Card, plays: Mapping[str, rules.Play]) -> dict[str, frozenset
 def kinds_of(card: Card, names: Iterable[str]) -> frozenset[str]:
     """The kinds of fact that these measures rest on, whatever they are made of."""
     return frozenset().union(*(card.measures[name].kinds for name in below(card.measures, frozenset(names))))
+
+
+def _driver(card: Card, assessment: Assessment) -> str:
+    """The measure that costs most points among those to which some play is the answer."""
+    return next((one.measure for one in assessment.drivers if card.measures[one.measure].do), "")
 
 
 def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from worker.integration import Integration, Settings
@@ -109,6 +110,44 @@ def _name_server(text: object) -> object:
     return text
 
 
+def _recipient(text: object) -> object:
+    if isinstance(text, str) and not (_ADDRESS.fullmatch(text) or _ADDRESS.fullmatch(f"x{text}")):
+        raise ValueError('write an address or a domain, as in "anna@example.com" or "@example.com"')
+    return text
+
+
+_ABSENCE: Final = re.compile(r"(\d{4}-\d{2}-\d{2}) to (\d{4}-\d{2}-\d{2})")
+
+
+def _absence(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    found = _ABSENCE.fullmatch(text.strip())
+    try:
+        first, last = (date.fromisoformat(one) for one in (found.groups() if found else ("", "")))
+    except ValueError:
+        raise ValueError('write the first and the last day, as in "2026-07-01 to 2026-07-14"') from None
+    if first > last:
+        raise ValueError("the last day comes before the first")
+    return text.strip()
+
+
+def _dated(rates: dict[str, dict[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+    for day, told in rates.items():
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise ValueError(f'{day!r} is no day; write {{ 2026-01-01 = {{ eur = "1.08" }} }}') from None
+        for currency, rate in told.items():
+            if not re.fullmatch("[A-Za-z]{3}", currency) or rate <= 0:
+                raise ValueError(f"{currency} = {rate} is no rate; write three letters and a number above 0")
+    return rates
+
+
+Recipient = Annotated[str, BeforeValidator(_recipient)]
+"""An address, or a domain with its @."""
+Absence = Annotated[str, BeforeValidator(_absence)]
+"""First and last day, `2026-07-01 to 2026-07-14`."""
 Duration = Annotated[int, BeforeValidator(_seconds)]
 """Seconds, written "7 days"."""
 ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
@@ -250,6 +289,34 @@ class Outreach(Section):
         (),
         description='For a trial: only these get mail; nothing means everybody. ["ann@acme.example", "@acme.example"]',
     )
+    most_in_30_days: int = Field(
+        6, ge=1, le=100, description="At most so many mails per customer in 30 days, the CRM's counted."
+    )
+    service_needs_opt_in: bool = Field(
+        default=True,
+        description="Service mails need an opt-in as marketing does; false: that nobody opted out is enough (ask counsel).",
+    )
+    internal: tuple[Recipient, ...] = Field(
+        (), description='Your own addresses, ["ann@acme.example", "@acme.example"]: they are no customers.'
+    )
+    stop_tags: tuple[str, ...] = Field(
+        (), description="The CRM's ids of tags whose contacts are not written to: do not contact, in negotiation …"
+    )
+    after_person: Duration = Field(
+        "3 days", validate_default=True, description="So long a person who was in touch with a customer has the word."
+    )
+    after_refund: Duration = Field(
+        "14 days", validate_default=True, description="So long after a refund only transactional mail is sent."
+    )
+    known_at_least: int = Field(
+        40, ge=0, le=100, description="Percent of a score that must be known before what it says moves a mail."
+    )
+    hold_when_turned: int = Field(
+        25, ge=1, le=100, description="More than so many of 100 customers turning within a day hold all mails."
+    )
+    new_for: Duration = Field(
+        "60 days", validate_default=True, description="So long after joining a customer is new (lifecycle)."
+    )
     urgent_labels: tuple[str, ...] = Field(
         ("urgent",), description="Priorities of open tickets during which a customer gets no mail."
     )
@@ -272,12 +339,56 @@ class Outreach(Section):
     )
 
 
+class Approval(Section):
+    """Which messages a person sees before they leave. They wait at /approvals."""
+
+    first: int = Field(0, ge=0, le=100, description="So many sends of each template; 0 for none.")
+    bands: tuple[str, ...] = Field((), description='To customers in these bands, ["red"].')
+    worth_from: int = Field(0, ge=0, description="To customers worth so much a month or more; 0 for none.")
+    all: bool = Field(default=False, description="Every message.")
+
+
+Rates = dict[str, dict[str, Decimal]]
+
+
+class WorthSection(Section):
+    """What a customer is worth a month, and from which worth on a person writes instead of a mail."""
+
+    currency: str = Field("usd", pattern=r"^[A-Za-z]{3}$", description="The one in which worth is counted.")
+    rates: Annotated[Rates, AfterValidator(_dated)] = Field(
+        {}, description='What one unit is in yours, from a day on: { 2026-01-01 = { eur = "1.08" } }.'
+    )
+    person_from: Decimal = Field(Decimal(0), ge=0, description="From this worth a month a person writes; 0 for never.")
+    person_from_by_segment: dict[str, Decimal] = Field({}, description="Another line for some: { Team = 100 }.")
+
+
+class Member(Section):
+    """One of your people, under the CRM's id."""
+
+    name: str = Field("", description="What this person is called.")
+    email: Address = Field("", description="Where the morning message goes.")
+    deputy: str = Field("", description="The CRM's id of who stands in during absences.")
+    away: tuple[Absence, ...] = Field((), description='Absences, ["2026-07-01 to 2026-07-14"].')
+    tasks_a_day: int = Field(0, ge=0, le=100, description="Another limit for this person; 0 for everybody's.")
+
+
+class Team(Section):
+    """Your people, and how much of a day they are given."""
+
+    tasks_a_day: int = Field(5, ge=1, le=100, description="At most so many tasks a person and day.")
+    fallback: str = Field("", description="The CRM's id of who gets the tasks of customers without an owner.")
+    people: dict[str, Member] = Field({}, description='Each under the CRM\'s id: { "17" = { name = "Cleo" } }.')
+
+
 SECTIONS: Final[dict[str, type[Section]]] = {
     "workspace": Workspace,
     "schedule": Schedule,
     "server": Server,
     "crm": CrmSection,
     "outreach": Outreach,
+    "approval": Approval,
+    "worth": WorthSection,
+    "team": Team,
 }
 """Every section but `[integrations.<name>]`, which each integration declares itself."""
 
@@ -292,6 +403,9 @@ class Config:
     server: Server
     crm: CrmSection
     outreach: Outreach
+    approval: Approval
+    worth: WorthSection
+    team: Team
     integrations: Mapping[str, Settings]
     """By name; secrets are inside, hidden from `repr`."""
     scorecard: Path
@@ -351,6 +465,9 @@ class _Reading:
         server = self._section(Server, "server")
         crm = self._section(CrmSection, "crm")
         outreach = self._section(Outreach, "outreach")
+        approval = self._section(Approval, "approval")
+        worth = self._section(WorthSection, "worth")
+        team = self._section(Team, "team")
         settings = self._integrations()
         if crm:
             self._role("crm", "source", crm.source, settings, lambda one: one.crm)
@@ -366,10 +483,13 @@ class _Reading:
         scorecard = self._beside("scorecard", workspace, "recipes/scorecards/starter.toml", Path.exists)
         plays = self._beside("plays", workspace, "recipes/plays", Path.is_dir)
         database = self._database(workspace.database) if workspace else ""
-        if self._problems or not (workspace and schedule and server and crm and outreach):
+        if self._problems or not (
+            workspace and schedule and server and crm and outreach and approval and worth and team
+        ):
             raise Problems(self._problems)
         return Config(
-            self._folder, workspace, schedule, server, crm, outreach, settings, scorecard, plays, database
+            self._folder, workspace, schedule, server, crm, outreach, approval, worth, team, settings, scorecard, plays,
+            database,
         )  # fmt: skip
 
     def _problem(self, path: tuple[str, ...], message: str, cure: str) -> None:

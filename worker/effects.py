@@ -62,6 +62,10 @@ class Mail:
     """Which step of the play it is: "" for the first, else the name of a later one."""
     contact_id: str = ""
     """The CRM contact that the address stands on, "" where there is none."""
+    language: str = ""
+    """The person's, as BCP 47 has it (`de`), "" where it is not known."""
+    driver: str = ""
+    """The measure that it answers, where it answers one."""
 
     def __post_init__(self) -> None:
         """JSON, in which effects wait, knows no tuples."""

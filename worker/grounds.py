@@ -13,7 +13,7 @@ from worker.lib.clock import end_of_day, local_day, seconds
 from worker.lib.problems import Problems
 from worker.lib.store import sql
 from worker.lookback import known_sources
-from worker.plays.rules import Play
+from worker.plays.files import Play
 from worker.review import direction, records
 from worker.review.past import Asked, Past
 from worker.scoring import scorecard

@@ -23,7 +23,7 @@ from worker.lib.clock import DAY, day_number, day_text, end_of_day, local_day, s
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import spell
 from worker.lib.store import Row
-from worker.plays import rules
+from worker.plays import files, rules
 from worker.plays.records import NEWS_DAYS
 from worker.review import lookback as tally
 from worker.review import records, words
@@ -383,11 +383,11 @@ def _answer(card: Card, measure: str) -> str:
     return card.measures[measure].do if measure in card.measures else ""
 
 
-def _may_again(play: rules.Play, last: int | None, at: int) -> bool:
+def _may_again(play: files.Play, last: int | None, at: int) -> bool:
     return last is None or at - last >= play.at_most_every * DAY
 
 
-def _does(play: rules.Play) -> str:
+def _does(play: files.Play) -> str:
     """`a mail to the customer and an alert to the team`."""
     parts = ["a mail to the customer"] if play.mail else []
     return " and ".join([*parts, *(["an alert to the team"] if play.alert else [])])

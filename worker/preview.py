@@ -17,8 +17,8 @@ from worker.assess import shown_score
 from worker.lib.clock import DAY, day_text, local_day, seconds
 from worker.lib.problems import Problems
 from worker.lib.rounding import half_up, plain
+from worker.plays import files, rules
 from worker.plays import records as plays_records
-from worker.plays import rules
 from worker.replay import Customer, Day, Life
 from worker.review import preview as tally
 from worker.review import words
@@ -97,7 +97,7 @@ class _Tally:
     """The turns there would have been without patience."""
     plays: Counter[str] = field(default_factory=Counter)
 
-    def count(self, life: Life, plays: Mapping[str, rules.Play]) -> None:
+    def count(self, life: Life, plays: Mapping[str, files.Play]) -> None:
         """Count one customer's days."""
         card = self.deck.main
         self.turns += turns(card, list(zip(life.days, life.bands, strict=True)))
@@ -242,7 +242,7 @@ def _warned(deck: Deck, days: Sequence[int], bands: Sequence[str], on: int) -> i
 # -- plays ------------------------------------------------------------------------------------------------------------
 
 
-def _set_off(life: Life, plays: Mapping[str, rules.Play]) -> Iterator[str]:
+def _set_off(life: Life, plays: Mapping[str, files.Play]) -> Iterator[str]:
     """The plays that bands and signals would have set off, each no more often than it may."""
     last_acts: dict[str, int] = {}
     for day in life.events:

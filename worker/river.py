@@ -8,18 +8,18 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from worker import cards, guard
-from worker.assess import Assessed, Terms, assess_due, new_run
+from worker.assess import Assessed, Terms, assess_due, new_run, triggers_of
 from worker.dispatch import alerts, backfill, mail, notices, outbox, pools
 from worker.dispatch.writeback import Written, write_waiting
 from worker.effects import Lane
 from worker.facts import Delivery, Parsed
 from worker.intake import inbox, mirror
 from worker.intake.pull import pull
-from worker.lib.clock import seconds
+from worker.lib.clock import local_day, seconds
 from worker.lib.http import Failure
 from worker.lib.store import sql
 from worker.plays import modes
-from worker.plays.records import set_switch, switch
+from worker.plays.records import popular_products, set_switch, switch
 from worker.workspace import Workspace
 
 
@@ -158,7 +158,17 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         released=workspace.released,
         only_contacts=frozenset(workspace.config.crm.only_contacts),
         untagged=backfill.waiting(workspace.store),
+        worth=workspace.worth,
+        people=workspace.people,
+        new_for=workspace.config.outreach.new_for,
+        popular=_popular(workspace),
     )
+
+
+def _popular(workspace: Workspace) -> tuple[str, ...]:
+    if not triggers_of(workspace.plays).products:
+        return ()
+    return popular_products(workspace.store, local_day(seconds(workspace.clock), workspace.time_zone))
 
 
 def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:

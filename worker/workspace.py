@@ -22,15 +22,18 @@ from worker.facts import Delivery, Parsed
 from worker.intake import events, imports, pulses
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Desk, History, Mailer
 from worker.lib import assets
-from worker.lib.clock import HOUR, Clock, SystemClock, VirtualClock
+from worker.lib.clock import DAY, HOUR, Clock, SystemClock, VirtualClock, day_number
 from worker.lib.http import Http
 from worker.lib.problems import Problem, Problems
 from worker.lib.shape import spell
 from worker.lib.store import Store, open_store, sql
-from worker.plays import modes, rules
+from worker.plays import cases, modes, rules
+from worker.plays import files as play_files
 from worker.plays import records as switches
 from worker.plays.arbiter import Rules
+from worker.plays.people import Colleague, People
 from worker.plays.records import switch
+from worker.plays.worth import Worth
 from worker.registry import Connected
 from worker.scoring.card import GREY, Card
 from worker.scoring.choice import Deck, deck_of
@@ -77,7 +80,7 @@ class Workspace:
     connected: Mapping[str, Connected]
     deck: Deck
     """The scorecards: one, or several and whom each is for."""
-    plays: Mapping[str, rules.Play]
+    plays: Mapping[str, play_files.Play]
     templates: Templates
     files: cards.Files = field(default_factory=dict)
     """The scorecards as they were read."""
@@ -143,8 +146,42 @@ class Workspace:
     @property
     def limits(self) -> Rules:
         """The arbiter's limits."""
-        workspace, outreach = self.config.workspace, self.config.outreach
-        return Rules(outreach.one_mail_every, workspace.quiet_from, workspace.quiet_until, outreach.urgent_labels)
+        workspace, outreach, approval = self.config.workspace, self.config.outreach, self.config.approval
+        return Rules(
+            one_mail_every=outreach.one_mail_every, most_in_30_days=outreach.most_in_30_days,
+            quiet_from=workspace.quiet_from, quiet_until=workspace.quiet_until, urgent_labels=outreach.urgent_labels,
+            closed_days=workspace.closed_days, internal=outreach.internal, stop_tags=outreach.stop_tags,
+            after_person=outreach.after_person, after_refund=outreach.after_refund,
+            known_at_least=outreach.known_at_least, service_needs_opt_in=outreach.service_needs_opt_in,
+            ranks={name: rules.rank(play) for name, play in self.plays.items()},
+            approve_first=approval.first, approve_bands=approval.bands, approve_worth_from=approval.worth_from,
+            approve_all=approval.all, worth=self.worth,
+            alarm=cases.fleet_alarm(self.store, outreach.hold_when_turned, int(self.clock.now())),
+        )  # fmt: skip
+
+    @property
+    def worth(self) -> Worth:
+        """How worth is counted."""
+        one = self.config.worth
+        rates = sorted(
+            (day_number(day) * DAY, {currency.lower(): rate for currency, rate in told.items()})
+            for day, told in one.rates.items()
+        )  # fmt: skip
+        return Worth(one.currency.lower(), tuple(rates), one.person_from, one.person_from_by_segment)
+
+    @property
+    def people(self) -> People:
+        """Our people: who stands in for whom, and how much a day holds."""
+        team = self.config.team
+        found = {
+            user_id: Colleague(
+                one.name, one.email, one.deputy,
+                tuple((day_number(first), day_number(last)) for first, last in (away.split(" to ") for away in one.away)),
+                one.tasks_a_day,
+            )
+            for user_id, one in team.people.items()
+        }  # fmt: skip
+        return People(found, team.tasks_a_day, team.fallback)
 
     @property
     def sender(self) -> Sender:
@@ -382,13 +419,13 @@ def open_workspace(folder: Path, environ: Mapping[str, str], clock: Clock | None
     counts = None if store.pending_migrations() else cards.active(store)
     files = counts.files if counts else gather(lambda: cards.read_files(config.scorecard)) or {}
     deck = gather(lambda: deck_of(files)) if files else None
-    plays = gather(lambda: rules.load(config.plays.glob("*.toml")))
+    plays = gather(lambda: play_files.load(config.plays.glob("*.toml")))
     own = folder / "templates" / "email"
     templates = gather(lambda: Templates([assets.folder("templates") / "email", *([own] if own.is_dir() else [])]))
     if plays is not None and templates is not None:
-        problems.extend(rules.templates_missing(plays, templates.by_name))
+        problems.extend(play_files.templates_missing(plays, templates.by_name))
     if templates is not None:
-        problems.extend(rules.unknown_needs(templates.by_name, ALWAYS))
+        problems.extend(play_files.unknown_needs(templates.by_name, ALWAYS))
     if deck is not None and plays is not None:
         problems.extend(_other_bands(deck))
         for file, card in deck.cards.items():
@@ -405,11 +442,11 @@ def _clock(store: Store) -> Clock:
     return VirtualClock(int(stands_at)) if stands_at else SystemClock()
 
 
-def unfit(card: Card, plays: Mapping[str, rules.Play], config: Config, file: str) -> list[Problem]:
+def unfit(card: Card, plays: Mapping[str, play_files.Play], config: Config, file: str) -> list[Problem]:
     """Where card and plays wait for what the other does not have; `file` is the card's name for people."""
     found = _unanswered(card, plays, file)
     if config.workspace.plays:  # those that ship wait for what a card of one's own need not have
-        found += rules.unheard_of(plays, {*card.order, GREY}, card.signals)
+        found += play_files.unheard_of(plays, {*card.order, GREY}, card.signals)
     return found
 
 
@@ -423,7 +460,7 @@ def _other_bands(deck: Deck) -> list[Problem]:
     ]
 
 
-def _unanswered(card: Card, plays: Mapping[str, rules.Play], file: str) -> list[Problem]:
+def _unanswered(card: Card, plays: Mapping[str, play_files.Play], file: str) -> list[Problem]:
     """Measures and signals that name a play which does not exist."""
     named = [(f"measures.{name}.do", one.do) for name, one in card.measures.items()]
     named += [(f"signals.{name}.do", one.do) for name, one in card.signals.items()]

@@ -131,10 +131,10 @@ class Business:
         """A mail to the contact, as a play would have it; gives the effect's id."""
         email = self.keap.contact(contact_id)["email_addresses"][0]["email"]
         letter = Mail(
-            self.customer(contact_id), email, "Ada Lovelace", template, "usage-drop", "service",
+            self.customer(contact_id), email, "Ada Lovelace", template, "by-hand", "service",
             **{"values": VALUES, "expires_at": self.now + 5 * DAY, **more},
         )  # fmt: skip
-        return outbox.put(self.store, letter, key or f"mail:{contact_id}", self.now, play="usage-drop")
+        return outbox.put(self.store, letter, key or f"mail:{contact_id}", self.now, play=letter.play)
 
     def show(
         self, contact_id: str, band: str, score: str = "71", reason: str = "active on 3 days", key: str = ""

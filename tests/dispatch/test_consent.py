@@ -137,11 +137,11 @@ def is_switched_to_watch(here: Business, contact_id: str) -> None:
 @pytest.mark.parametrize(
     ("meanwhile", "state", "rule"),
     [
-        (unsubscribes, "refused", "unsubscribed"),
-        (has_an_urgent_ticket, "refused", "trouble"),
-        (disputes_a_charge, "refused", "trouble"),
-        (leaves, "refused", "customer"),
-        (waits_too_long, "refused", "expiry"),
+        (unsubscribes, "refused", "suppression"),
+        (has_an_urgent_ticket, "refused", "suppression"),
+        (disputes_a_charge, "refused", "suppression"),
+        (leaves, "refused", "identity"),
+        (waits_too_long, "refused", "goal"),
         (got_a_mail_from_the_crm, "refused", "frequency"),  # the mail would be stale by the time it might go
     ],
 )

@@ -25,9 +25,9 @@ def test_the_segment_is_what_the_customer_was_then(store: Store, ann: tuple[str,
         store, customer, identity, [Attribute("plan", "Solo", START - 50 * DAY), Attribute("plan", "Team", START)]
     )
 
-    assert records.segment(store, customer, "plan", START - DAY) == "Solo"
-    assert records.segment(store, customer, "plan", START) == "Team"
-    assert records.segment(store, customer, "plan", START - 51 * DAY) == ""
+    assert records.attributes(store, customer, START - DAY)["plan"][0] == "Solo"
+    assert records.attributes(store, customer, START)["plan"][0] == "Team"
+    assert records.attributes(store, customer, START - 51 * DAY) == {}
 
 
 def test_a_mail_names_nothing_older_than_thirty_days_and_nothing_that_comes_later(

@@ -10,7 +10,8 @@ import pytest
 from worker.effects import Alert, Mail
 from worker.lib import assets
 from worker.lib.problems import Problems
-from worker.plays.rules import DAY, Happening, Recipient, load, plan, templates_missing
+from worker.plays.files import load, templates_missing
+from worker.plays.rules import DAY, Happening, Recipient, plan
 
 NOW = 1_767_268_800
 PLAYS = load((assets.folder("recipes") / "plays").glob("*.toml"))
@@ -33,7 +34,7 @@ TEMPLATES = {
 }  # fmt: skip
 EVIDENCE = dict.fromkeys(USAGE, "x") | {"payment_last_on": "3 March", "payment_failed_last_on": "4 March"}
 DROPPED = Happening(
-    "cus_1", "Engines", NOW, "scr_1", "yellow", "green", answers=("usage-drop", "low-nps"), evidence=EVIDENCE,
+    "cus_1", "Engines", NOW, "scr_1", "yellow", "green", "active_days", answers=("usage-drop", "low-nps"), evidence=EVIDENCE,
     recipients={"main": Recipient("ada@b.example", "Ada"), "billing": Recipient("pay@b.example", "Bob")},
     why="active on 2 of the last 30 days", link="https://k.example/customers/cus_1",
 )  # fmt: skip
@@ -65,7 +66,7 @@ def test_the_first_mail_that_fits_band_and_segment_and_has_its_evidence_is_taken
 
 def test_where_there_is_nothing_to_name_nothing_is_sent_and_that_is_recorded() -> None:
     happening = replace(DROPPED, evidence={})
-    _, (refusal,) = plan(PLAYS, TEMPLATES, happening)
+    (refusal,) = plan(PLAYS, TEMPLATES, happening).refusals
 
     assert mails(happening) == []
     assert (refusal.play, refusal.rule) == ("usage-drop", "evidence")
@@ -84,23 +85,23 @@ def test_a_play_rests_after_it_has_acted(ago: int, acts: bool) -> None:
     happening = replace(DROPPED, last_acts={"usage-drop": NOW - ago})
 
     assert bool(mails(happening)) is acts
-    assert refused(happening) == ([] if acts else [("usage-drop", "cool-down")])
+    assert refused(happening) == ([] if acts else [("usage-drop", "reentry")])
 
 
 def test_a_band_that_did_not_turn_sets_nothing_off() -> None:
-    assert plan(PLAYS, TEMPLATES, replace(DROPPED, old_band="")) == ([], [])
+    assert plan(PLAYS, TEMPLATES, replace(DROPPED, old_band="")) == ([], [], {})
     assert mails(replace(DROPPED, band="green", old_band="red")) == []
 
 
 def test_a_turn_to_red_tells_the_team_who_why_and_where() -> None:
-    intents, _ = plan(PLAYS, TEMPLATES, replace(DROPPED, band="red"))
+    intents, _, _ = plan(PLAYS, TEMPLATES, replace(DROPPED, band="red"))
 
     (alert,) = [one.effect for one in intents if isinstance(one.effect, Alert)]
     assert alert == Alert("cus_1", "Engines turned red (was green)", DROPPED.why, DROPPED.link)
 
 
 def test_a_name_cannot_play_with_the_title_of_an_alert() -> None:
-    intents, _ = plan(PLAYS, TEMPLATES, replace(DROPPED, band="red", name="{band} {0} %s"))
+    intents, _, _ = plan(PLAYS, TEMPLATES, replace(DROPPED, band="red", name="{band} {0} %s"))
 
     assert [one.effect.title for one in intents if isinstance(one.effect, Alert)] == [
         "{band} {0} %s turned red (was green)"
@@ -190,12 +191,12 @@ def test_a_play_whose_trigger_rests_on_a_source_that_is_down_is_not_planned() ->
         down = replace(happening, rests_on=rests_on, not_coming_in=frozenset({kind}))
 
         assert mails(down) == []
-        assert refused(down) == [(play, "source down")]
+        assert refused(down) == [(play, "switch")]
         assert mails(replace(down, not_coming_in=frozenset({"login"}))) == mails(happening) != []
 
 
 def test_a_mail_that_would_name_what_is_not_coming_in_is_not_written() -> None:
-    assert refused(replace(DROPPED, not_coming_in=frozenset({"usage"}))) == [("usage-drop", "source down")]
+    assert refused(replace(DROPPED, not_coming_in=frozenset({"usage"}))) == [("usage-drop", "switch")]
 
 
 def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
@@ -207,7 +208,7 @@ def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
 def test_what_is_over_is_not_acted_on() -> None:
     over = replace(FAILED, over={"failed-payment": "payment came later"})
 
-    assert (mails(over), refused(over)) == ([], [("failed-payment", "over")])
+    assert (mails(over), refused(over)) == ([], [("failed-payment", "goal")])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from worker.facts import KINDS
 from worker.grounds import answers
 from worker.lib.assets import folder
 from worker.lib.store import Store
-from worker.plays import rules
+from worker.plays import files
 from worker.scoring import lint, measures
 from worker.scoring.card import GREY, Measure
 from worker.scoring.score import assess
@@ -55,7 +55,7 @@ def test_the_cases_reach_every_band_rule_and_signal(name: str) -> None:
 
 @pytest.mark.parametrize("name", CARDS)
 def test_a_recipe_has_no_fault_and_every_play_it_names(name: str) -> None:
-    plays = rules.load((folder("recipes") / "plays").glob("*.toml"))
+    plays = files.load((folder("recipes") / "plays").glob("*.toml"))
     grounds = lint.Grounds(answers=answers(plays), connected=frozenset(KINDS))
 
     assert lint.lint(_text(name), f"{name}.toml", grounds).findings == ()

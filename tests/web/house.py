@@ -21,7 +21,7 @@ from worker.intake.receive import Receiver
 from worker.lib import assets
 from worker.lib.clock import DAY, VirtualClock, iso, seconds
 from worker.lib.store import Store
-from worker.plays import rules
+from worker.plays import files
 from worker.plays.records import set_switch
 from worker.river import Turn, turn
 from worker.scoring.choice import deck_of
@@ -73,7 +73,7 @@ unknown_if_known_less_than = "50%"
 """
 }
 _DECK = deck_of(_FILES)
-_PLAYS = rules.load((_RECIPES / "plays").glob("*.toml"))
+_PLAYS = files.load((_RECIPES / "plays").glob("*.toml"))
 _TEMPLATES = Templates([_MAILS])
 _HASH = auth.hash_password(PASSWORD)
 

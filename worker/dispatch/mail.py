@@ -13,9 +13,10 @@ from worker.lib.clock import Clock, seconds
 from worker.lib.http import Failure, Reconnect, Retry, Unsure
 from worker.lib.ids import new_id
 from worker.lib.store import Store, sql
-from worker.plays import arbiter
+from worker.plays import arbiter, cases
 from worker.plays import records as plays
-from worker.plays.rules import Play, Refusal
+from worker.plays.files import Play
+from worker.plays.rules import Refusal
 
 AT_ONCE: Final = 50
 """Mails for which the CRM is read once: so few that they have left before what it said is old."""
@@ -47,7 +48,7 @@ def send_waiting(
     def asked(mail: Mail, effect_id: str) -> arbiter.Verdict:
         play = (plays_by_name or {}).get(mail.play)
         try:
-            case = plays.case(
+            case = cases.case(
                 store, mail, rules, seconds(clock), time_zone=time_zone, effect_id=effect_id, play=play,
                 not_coming_in=not_coming_in,
             )  # fmt: skip
@@ -77,8 +78,18 @@ def _send(
     assert isinstance(mail, Mail)
     verdict = asked(mail, queued.id)
     if isinstance(verdict, arbiter.Wait):
-        outbox.hold(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
+        with store.atomic():
+            outbox.hold(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
+            refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
+            plays.keep_refusal(store, refusal, now, queued.id, waits=True)
         return "waiting"
+    if isinstance(verdict, arbiter.Ask):
+        with store.atomic():
+            outbox.ask(store, queued.id, f"{verdict.rule}: {verdict.reason}")
+            plays.ask_person(store, queued.id, verdict.reason, now)
+            refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
+            plays.keep_refusal(store, refusal, now, queued.id, waits=True)
+        return "asked"
     if isinstance(verdict, arbiter.Refuse):
         with store.atomic():
             outbox.finish(store, queued.id, "refused", now, f"{verdict.rule}: {verdict.reason}")

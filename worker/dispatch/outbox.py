@@ -151,6 +151,11 @@ def hold(store: Store, effect_id: str, until: int, reason: str) -> None:
     store.run(sql("dispatch", "hold"), {"id": effect_id, "until": until, "reason": reason})
 
 
+def ask(store: Store, effect_id: str, reason: str) -> None:
+    """Put it aside until a person has said yes, as if it had not been taken."""
+    store.run(sql("dispatch", "ask"), {"id": effect_id, "reason": reason})
+
+
 def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> None:
     """After a failure that may pass: wait longer each time, give up in the end; a mail, when it is no longer news."""
     over = now >= queued.effect.expires_at if isinstance(queued.effect, Mail) else queued.attempts >= MOST_ATTEMPTS

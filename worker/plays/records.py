@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.effects import Mail
-from worker.facts import KINDS, MILLION, Shape
+from worker.effects import Mail, Sms
+from worker.facts import KINDS, MILLION, Shape, kind_named
 from worker.lib import suppressions
-from worker.lib.clock import DAY, HOUR, local_day, zone
+from worker.lib.clock import DAY, HOUR, day_number, end_of_day, local_day, zone
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
-from worker.plays.arbiter import Case, Rules
-from worker.plays.rules import Play, Recipient, Refusal
+from worker.plays.files import Play, Template
+from worker.plays.rules import Happening, Recipient, Refusal, letter
+from worker.plays.worth import Worth
+
+SEGMENT = "plan"
+"""The attribute that plays divide customers by."""
+RENEWS_ON = "renews_on"
+"""The attribute that holds the day of the next renewal, `2026-03-31`."""
+LANGUAGE = "language"
+MOBILE = "mobile"
+"""The attribute that holds the number for text messages, in E.164 form (`+4930123456`)."""
+
+POPULAR = "popular_products"
+"""The switch that keeps what many customers use, as of which day."""
+PRODUCT_DAYS = 60
+"""Days for which use counts as present."""
+SILENT_DAYS = 21
+"""Days without it after which a product that was used has gone silent."""
 
 EVIDENCE_DAYS = 30
 """How old a fact may be that a mail names."""
@@ -42,41 +60,35 @@ def suppress(store: Store, email: str, reason: str, now: int) -> None:
     suppressions.suppress(store, email, reason, now)
 
 
-def case(
-    store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, effect_id: str = "",
-    play: Play | None = None, not_coming_in: Collection[str] = (),
-) -> Case:  # fmt: skip
-    """Read all that the arbiter asks about, as of now; `play` is the mail's, None where there is none any more.
+def over(store: Store, customer_id: str, play: Play, now: int, *, since: int, band: str) -> str:
+    """Why what sets this play off is over, or its goal reached, for this customer; "" while it is not.
 
-    `not_coming_in` are the kinds of fact whose source is down.
+    `since` is when it was set off, `band` where the customer stands now.
     """
-    binds = {"customer_id": mail.customer_id, "email": mail.to, "now": now, "effect_id": effect_id}
-    here = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now})
-    local = datetime.fromtimestamp(now, zone((here["time_zone"] if here else "") or time_zone))
-    hashed = {"address_hash": address_hash(store, mail.to)}
-    return Case(
-        now=now,
-        mode=switch(store, "mode", "watch"),
-        paused=switch(store, "paused") == "yes",
-        expires_at=mail.expires_at,
-        customer_here=here is not None and not here["merged_into"] and not has_left(here),
-        statuses=tuple(
-            (row["opt_in"], bool(row["may_mail"])) for row in store.rows(sql("plays", "opt_ins"), {"email": mail.to})
-        ),
-        suppressed=store.value(sql("plays", "suppressed"), hashed) or "",
-        last_mail_at=store.value(sql("plays", "last_mail"), binds),
-        open_urgent_tickets=sum(
-            max(0, open_now(store, mail.customer_id, "open_ticket", now, label)) for label in rules.urgent_labels
-        ),
-        open_disputes=open_now(store, mail.customer_id, "open_dispute", now),
-        minute_of_day=local.hour * 60 + local.minute,
-        not_coming_in=tuple(kind for kind in mail.rests_on if kind in not_coming_in),
-        over=over(store, mail.customer_id, play, now) if play else "",
+    return (
+        _no_longer_so(play, band)
+        or _reached(store, customer_id, play, now, since, band)
+        or _past(store, customer_id, play, now)
     )
 
 
-def over(store: Store, customer_id: str, play: Play, now: int) -> str:
-    """Why what sets this play off is over for this customer, "" while it is not."""
+def _no_longer_so(play: Play, band: str) -> str:
+    wanted = play.when.band_turns or play.when.band
+    return f"the customer is {band} again" if wanted and band and band not in wanted else ""
+
+
+def _reached(store: Store, customer_id: str, play: Play, now: int, since: int, band: str) -> str:
+    until = play.until
+    if until is None:
+        return ""
+    if until.fact:
+        binds = {"customer_id": customer_id, "kind": until.fact, "since": since, "now": now}
+        if store.row(sql("plays", "came_since"), binds) is not None:
+            return f"the goal is reached: {kind_named(until.fact).singular}"
+    return f"the goal is reached: the customer is {band}" if band and band in until.band else ""
+
+
+def _past(store: Store, customer_id: str, play: Play, now: int) -> str:
     unless = play.unless
     if unless is None:
         return ""
@@ -86,11 +98,11 @@ def over(store: Store, customer_id: str, play: Play, now: int) -> str:
         last = store.row(sql("plays", "last_of_two"), binds) or {}
         if (last.get("then_at") or 0) <= (last.get("first_at") or 0):
             return ""
-        said.append(f"{KINDS[unless.later].singular} came later")
+        said.append(f"{kind_named(unless.later).singular} came later")
     if unless.none_open:
         if open_now(store, customer_id, unless.none_open, now) > 0:
             return ""
-        said.append(f"no {KINDS[unless.none_open].singular} is open")
+        said.append(f"no {kind_named(unless.none_open).singular} is open")
     return "; ".join(said)
 
 
@@ -150,10 +162,18 @@ def number_words(value: int) -> str:
     return ("-" if value < 0 else "") + str(whole) + (f".{digits}" if digits else "")
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """The newest fact of one kind that has just become known."""
+
+    source_id: str
+    label: str
+
+
 def newly_known(
     store: Store, customer_id: str, since: int, heard: str, now: int, *, news_since: int | None = None
-) -> dict[str, str]:
-    """kind -> source id of the newest fact of that kind that has been taken in since and is still news.
+) -> dict[str, News]:
+    """kind -> the newest fact of that kind that has been taken in since and is still news.
 
     `heard` tells apart what had been taken in when the customer was last looked at, at `since`: seconds cannot, since a
     delivery may arrive in the second of a look and be read after it. What was known long before is an import. What
@@ -164,7 +184,159 @@ def newly_known(
         not_before = min(not_before, news_since)
     binds = {"customer_id": customer_id, "since": since - HOUR, "heard": heard, "not_before": not_before, "now": now,
              "since_day": not_before // DAY - 1}  # fmt: skip
-    return {row["kind"]: row["source_id"] for row in store.rows(sql("plays", "newly_known"), binds)}
+    return {
+        row["kind"]: News(row["source_id"], row["label"]) for row in store.rows(sql("plays", "newly_known"), binds)
+    }  # fmt: skip
+
+
+# -- the customer's circumstances -------------------------------------------------------------------------------------
+
+
+def attributes(store: Store, customer_id: str, now: int) -> dict[str, tuple[str, int]]:
+    """name -> (newest value, since when)."""
+    rows = store.rows(sql("plays", "newest_attributes"), {"customer_id": customer_id, "now": now})
+    return {row["name"]: (row["value"], row["at"]) for row in rows}  # in order of time: the last one stays
+
+
+def last_use(store: Store, customer_id: str, today: int) -> int | None:
+    """The last local day on which somebody there used the product, None for never."""
+    found = store.value(sql("plays", "last_use"), {"customer_id": customer_id, "today": today})
+    return None if found is None else int(found)
+
+
+def present(
+    store: Store, customer_id: str, name: str, now: int, *, time_zone: str, worth: Worth, new_for: int
+) -> Happening:
+    """What is so of a customer now, before anything has come about: for whom plays are, and when renewals come.
+
+    `new_for` is how many seconds after joining a customer is new.
+    """
+    told = attributes(store, customer_id, now)
+    today = local_day(now, time_zone)
+    here = store.row(sql("plays", "here"), {"customer_id": customer_id, "now": now}) or {}
+    joined = here.get("here_at") or here.get("first_at") or 0
+    stands = store.row(sql("plays", "stands"), {"customer_id": customer_id})
+    renews_on = told.get(RENEWS_ON, ("", 0))[0]
+    return Happening(
+        customer_id, name, now, "", stands["band"] if stands else "",
+        renews_on=renews_on if _day(renews_on) is not None else "",
+        days_to_renewal=None if (day := _day(renews_on)) is None else day - today,
+        segment=told.get(SEGMENT, ("", 0))[0],
+        lifecycle="new" if now - joined < new_for else "settled",
+        worth=worth.of(told, now),
+        language=told.get(LANGUAGE, ("", 0))[0].replace("_", "-").partition("-")[0].lower(),
+        mobile=told.get(MOBILE, ("", 0))[0],
+    )  # fmt: skip
+
+
+def _day(text: str) -> int | None:
+    try:
+        return day_number(text[:10]) if text else None
+    except ValueError:
+        return None
+
+
+def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: str) -> Happening:
+    """The same with what its messages may name, and whom they would go to."""
+    words = evidence(store, happening.customer_id, happening.at, time_zone)
+    if happening.renews_on and happening.days_to_renewal is not None:
+        day = _day(happening.renews_on) or 0
+        words |= {"renews_on": day_words(day * DAY, "UTC"), "days_to_renewal": str(happening.days_to_renewal)}
+    words |= {
+        name: value
+        for name, value in (("unused_product", happening.never_used), ("silent_product", happening.gone_silent)) if value
+    }  # fmt: skip
+    contact = main_contact(store, happening.customer_id, crm)
+    return replace(
+        happening, evidence=words, contact_id=contact["contact_id"] if contact else "",
+        recipients=recipients(store, happening.customer_id, crm),
+        last_acts=last_acts(store, happening.customer_id),
+    )  # fmt: skip
+
+
+def refreshed(
+    store: Store, mail: Mail, play: Play | None, templates: Mapping[str, Template], now: int, *, time_zone: str,
+    crm: str, worth: Worth, new_for: int, not_coming_in: Collection[str] = (),
+) -> Mail | Refusal:  # fmt: skip
+    """A message that has waited, with what it names as it is now; a refusal where nothing of it is so any more.
+
+    It goes to the same address: where that has changed, the arbiter finds no basis for it.
+    """
+    if play is None:
+        return mail
+    row = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now}) or {}
+    zone_name = row.get("time_zone") or time_zone
+    happening = present(store, mail.customer_id, "", now, time_zone=zone_name, worth=worth, new_for=new_for)
+    happening = replace(
+        happening, never_used=mail.values.get("unused_product", ""), gone_silent=mail.values.get("silent_product", ""),
+        driver=mail.driver, rests_on={play.name: frozenset(mail.rests_on)}, not_coming_in=frozenset(not_coming_in),
+    )  # fmt: skip
+    happening = with_evidence(store, happening, time_zone=zone_name, crm=crm)
+    if mail.step not in {name for name, _, _ in play.steps}:
+        return Refusal(mail.customer_id, mail.play, "variant", f"the play has no step {mail.step!r} any more")
+    found = letter(play, mail.step, templates, happening, now, sms=isinstance(mail, Sms))
+    if isinstance(found, Refusal):
+        return found
+    return replace(
+        mail, template=found.template, purpose=found.purpose, values=found.values, rests_on=found.rests_on,
+        language=found.language,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """How a customer stands to the products that many others use."""
+
+    never_used: str = ""
+    gone_silent: str = ""
+    silent_since: int = 0
+    """The last local day of the one that has gone silent."""
+
+
+def popular_products(store: Store, today: int) -> tuple[str, ...]:
+    """What at least a fifth of those who use anything have used in the last 60 days, the commonest first.
+
+    Counted once a day: it reads everybody's use.
+    """
+    kept = json.loads(switch(store, POPULAR) or "{}")
+    if kept.get("day") != today:
+        rows = store.rows(sql("plays", "popular_products"), {"since": today - PRODUCT_DAYS, "today": today})
+        most = max((row["customers"] for row in rows), default=0)
+        kept = {"day": today, "labels": [row["label"] for row in rows if row["customers"] * 5 >= most and most >= 5]}
+        set_switch(store, POPULAR, json.dumps(kept), today * DAY)
+    return tuple(kept["labels"])
+
+
+def products(store: Store, customer_id: str, today: int, popular: Sequence[str]) -> Products:
+    """The commonest product that this customer never used, and the one that has gone silent. Who uses nothing lacks all."""
+    rows = store.rows(sql("plays", "used_products"), {"customer_id": customer_id, "today": today})
+    used = {row["label"]: row["day"] for row in rows}
+    if not used or max(used.values()) < today - PRODUCT_DAYS:
+        return Products()  # another play's matter
+    silent = [
+        (row["day"], row["label"])
+        for row in rows if row["day"] < today - SILENT_DAYS and row["days"] >= 3 and row["label"] in popular
+    ]  # fmt: skip
+    since, gone = max(silent, default=(0, ""))
+    return Products(next((one for one in popular if one not in used), ""), gone, since)
+
+
+def fired(store: Store, customer_id: str) -> frozenset[str]:
+    """`play:occasion` of all that has been set off for this customer."""
+    rows = store.rows(sql("plays", "fired"), {"customer_id": customer_id})
+    return frozenset(f"{row['play']}:{row['occasion']}" for row in rows)
+
+
+def keep_fired(store: Store, customer_id: str, play: str, occasion: str, now: int) -> None:
+    """Note that a play was set off; on the same occasion it is not again."""
+    binds = {"customer_id": customer_id, "play": play, "occasion": occasion, "at": now}
+    store.run(sql("plays", "fire"), binds)
+
+
+def tasks_on(store: Store, owner: str, day: int, time_zone: str) -> int:
+    """How many tasks of ours somebody has been given for one local day."""
+    binds = {"owner": owner, "from": end_of_day(day - 1, time_zone) + 1, "until": end_of_day(day, time_zone) + 1}
+    return int(store.value(sql("plays", "tasks_of_day"), binds))
 
 
 def main_contact(store: Store, customer_id: str, crm: str) -> Row | None:
@@ -200,18 +372,21 @@ def last_acts(store: Store, customer_id: str) -> dict[str, int]:
     return {row["play"]: row["at"] for row in store.rows(sql("plays", "last_acts"), {"customer_id": customer_id})}
 
 
-def segment(store: Store, customer_id: str, attribute: str, now: int) -> str:
-    """The customer's segment: the newest value of the attribute that the workspace divides by."""
-    binds = {"customer_id": customer_id, "name": attribute, "now": now}
-    return str(store.value(sql("plays", "segment"), binds) or "")
-
-
-def keep_refusal(store: Store, refusal: Refusal, now: int, effect_id: str | None = None) -> None:
-    """Record what was not done, and why."""
+def keep_refusal(
+    store: Store, refusal: Refusal, now: int, effect_id: str | None = None, *, waits: bool = False
+) -> None:
+    """Record what was not done, or waits, and why. That one rule holds one effect is recorded once."""
+    if waits and store.row(sql("plays", "waits_already"), {"effect_id": effect_id, "rule": refusal.rule}):
+        return
     store.run(
         sql("plays", "refuse"),
         {
             "id": new_id("ref"), "customer_id": refusal.customer_id, "effect_id": effect_id, "play": refusal.play,
-            "rule": refusal.rule, "reason": refusal.reason, "at": now,
+            "rule": refusal.rule, "reason": refusal.reason, "at": now, "outcome": "waits" if waits else "refused",
         },
     )  # fmt: skip
+
+
+def ask_person(store: Store, effect_id: str, why: str, now: int) -> None:
+    """Note that a person is to see this message first."""
+    store.run(sql("plays", "ask_person"), {"effect_id": effect_id, "why": why, "now": now})

@@ -55,6 +55,10 @@ where id = :id and state = 'sending'
 update effects set state = 'waiting', due_at = :until, reason = :reason, attempts = attempts - 1
 where id = :id and state = 'sending'
 
+-- name: ask: what a person is to see first has its attempt back
+update effects set state = 'asked', reason = :reason, attempts = attempts - 1
+where id = :id and state = 'sending'
+
 -- name: stranded
 select id, lane, key from effects where state = 'sending' and sending_since <= :before order by id
 

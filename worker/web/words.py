@@ -59,16 +59,21 @@ DONE: Final = {
 """The states of an effect."""
 
 RULES: Final = {
-    "switch": "the workspace let nothing leave",
-    "expiry": "it was no longer worth sending",
-    "customer": "no longer a customer",
-    "unsubscribed": "the address wants no more mail",
+    "switch": "the workspace let nothing leave, or nobody could know",
+    "identity": "no customer of ours any more",
     "consent": "no opt-in is recorded for the address, or it speaks against mail",
-    "over": "what it was about is over",
-    "source down": "a source is down, and nobody can know",
-    "trouble": "an urgent ticket or a dispute is open",
+    "suppression": "the address wants no more mail, or a person has to help first",
+    "dunning": "nothing is owed any more",
+    "stability": "the score or its band could not be relied on yet",
     "frequency": "another mail had just gone there",
-    "cool-down": "the play had acted there not long ago",
+    "priority": "something more pressing went first",
+    "hours": "it was night, or a closed day",
+    "approval": "a person said no",
+    "goal": "what it was about is over, or it was no longer worth sending",
+    "reentry": "the play had acted there not long ago",
+    "deliverability": "complaints, bounces or the sender's records spoke against it",
+    "repeat": "nobody knows whether the last one arrived",
+    "holdout": "kept apart, to see what outreach does",
 }
 """Why something was not done, by the rule that said so; of the others, the reason itself is told."""
 
