@@ -167,7 +167,7 @@ class Stage:
         inbox.take_in(self.workspace.store, "stripe", [sighting], self.now, known_at=self.now)
 
     def refused(self) -> list[tuple[str, str]]:
-        rows = self.workspace.store.rows("select play, rule from refusals order by at, id")
+        rows = self.workspace.store.rows("select play, rule from refusals where outcome = 'refused' order by at, id")
         return [(row["play"], row["rule"]) for row in rows]
 
     def mails_waiting(self) -> int:
@@ -286,7 +286,7 @@ def test_a_payment_that_failed_and_was_made_while_the_source_was_away_is_past(tm
 
         assert stage.mailbox.messages == []
         rows = stage.workspace.store.rows("select rule from refusals where play = 'failed-payment'")
-        assert {row["rule"] for row in rows} == {"over"}
+        assert {row["rule"] for row in rows} == {"dunning"}
 
 
 def test_an_evening_that_could_not_be_asked_for_turns_nobody_worse_at_midnight(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_what_came_by_webhook_while_the_pull_was_late_is_held_and_answered_once(
         stage.at(2, 11)
         stage.at(2, 12)
         assert stage.mailbox.messages == []
-        assert stage.refused() == [("failed-payment", "source down")]
+        assert stage.refused() == [("failed-payment", "switch")]
 
         stage.shut = None
         stage.clock.move_to(START + 6 * DAY + 9 * HOUR)  # later than a fact is news
@@ -339,7 +339,7 @@ def test_what_came_by_webhook_while_the_pull_was_late_is_held_and_answered_once(
             stage.at(6, hour)
 
         assert len(stage.mailbox.messages) == 1
-        assert stage.refused() == [("failed-payment", "source down")]
+        assert stage.refused() == [("failed-payment", "switch")]
 
 
 def test_a_mail_that_waited_for_the_morning_waits_for_the_source_and_is_asked_about_again(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_mail_that_waited_for_the_morning_waits_for_the_source_and_is_asked_ab
         stage.at(2, 16)
 
         assert (stage.mails_waiting(), stage.mailbox.messages) == (0, [])
-        assert stage.refused() == [("failed-payment", "over")]
+        assert stage.refused() == [("failed-payment", "dunning")]
 
 
 def test_in_watch_an_outage_is_told_at_the_terminal_and_on_the_overview(tmp_path: Path) -> None:

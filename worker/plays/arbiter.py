@@ -18,6 +18,8 @@ HOUR: Final = 3_600
 MINUTE: Final = 60
 TRANSACTIONAL: Final = "transactional"
 MARKETING: Final = "marketing"
+BILLING: Final = "billing"
+"""The priority of plays about money that is owed."""
 
 PRIORITIES: Final = (
     "security", "billing", "support", "onboarding", "usage", "renewal", "training", "beta", "testimonial", "expansion",

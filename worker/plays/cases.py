@@ -12,7 +12,7 @@ from worker.effects import Mail, Sms
 from worker.lib.clock import DAY, zone
 from worker.lib.store import Row, Store, sql
 from worker.plays import records
-from worker.plays.arbiter import MARKETING, MINUTE, TRANSACTIONAL, Case, Rules
+from worker.plays.arbiter import BILLING, MARKETING, MINUTE, TRANSACTIONAL, Case, Rules
 from worker.plays.files import Play
 from worker.plays.records import address_hash, has_left, open_now, switch
 
@@ -21,7 +21,6 @@ CONSENT_TO_SMS: Final = "sms_opt_in"
 COUNTED_FOR: Final = 30 * DAY
 TOGETHER: Final = 15 * MINUTE
 """A mail of ours that the CRM's history shows as well is one mail: they lie closer together than this."""
-BILLING: Final = "billing"
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from worker.effects import Alert, Effect, Mail, Sms, Task
 from worker.facts import KINDS
-from worker.plays.arbiter import PRIORITIES, source_down_in_words
+from worker.plays.arbiter import BILLING, PRIORITIES, source_down_in_words
 from worker.plays.files import EVIDENCE, Play, Step, TeamTask, Template, Variant, kinds_named
 from worker.plays.worth import Worth
 
@@ -185,7 +185,8 @@ def plan(
             continue
         planned.fired[play.name] = occasion
         if why := happening.over.get(play.name):
-            planned.refusals.append(_refusal(happening, play, "goal", why))
+            rule = "dunning" if play.priority == BILLING else "goal"
+            planned.refusals.append(_refusal(happening, play, rule, why))
             continue
         if down := happening.rests_on.get(play.name, frozenset()) & happening.not_coming_in:
             planned.refusals.append(_refusal(happening, play, "switch", source_down_in_words(down)))
