@@ -110,12 +110,6 @@ def _name_server(text: object) -> object:
     return text
 
 
-def _recipient(text: object) -> object:
-    if isinstance(text, str) and not (_ADDRESS.fullmatch(text) or _ADDRESS.fullmatch(f"x{text}")):
-        raise ValueError('write an address or a domain, as in "anna@example.com" or "@example.com"')
-    return text
-
-
 _ABSENCE: Final = re.compile(r"(\d{4}-\d{2}-\d{2}) to (\d{4}-\d{2}-\d{2})")
 
 
@@ -144,8 +138,6 @@ def _dated(rates: dict[str, dict[str, Decimal]]) -> dict[str, dict[str, Decimal]
     return rates
 
 
-Recipient = Annotated[str, BeforeValidator(_recipient)]
-"""An address, or a domain with its @."""
 Absence = Annotated[str, BeforeValidator(_absence)]
 """First and last day, `2026-07-01 to 2026-07-14`."""
 Duration = Annotated[int, BeforeValidator(_seconds)]

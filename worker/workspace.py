@@ -150,7 +150,7 @@ class Workspace:
         return Rules(
             one_mail_every=outreach.one_mail_every, most_in_30_days=outreach.most_in_30_days,
             quiet_from=workspace.quiet_from, quiet_until=workspace.quiet_until, urgent_labels=outreach.urgent_labels,
-            closed_days=workspace.closed_days, internal=outreach.internal, stop_tags=outreach.stop_tags,
+            closed_days=workspace.closed_days, only_to=outreach.only_to, internal=outreach.internal, stop_tags=outreach.stop_tags,
             after_person=outreach.after_person, after_refund=outreach.after_refund,
             known_at_least=outreach.known_at_least, service_needs_opt_in=outreach.service_needs_opt_in,
             ranks={name: rules.rank(play) for name, play in self.plays.items()},

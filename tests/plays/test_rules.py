@@ -208,7 +208,7 @@ def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
 def test_what_is_over_is_not_acted_on() -> None:
     over = replace(FAILED, over={"failed-payment": "payment came later"})
 
-    assert (mails(over), refused(over)) == ([], [("failed-payment", "goal")])
+    assert (mails(over), refused(over)) == ([], [("failed-payment", "dunning")])
 
 
 @pytest.mark.parametrize(
