@@ -168,7 +168,13 @@ def test_the_deciding_modules_of_a_pure_station_take_values_from_its_doors_and_n
     station_doors = {
         "worker.scoring.records", "worker.scoring.measures", "worker.scoring.population", "worker.scoring.dealing",
     }  # fmt: skip
-    doors = {"worker.plays.records", "worker.plays.cases", "worker.plays.sending", "worker.plays.trials", *station_doors} & modules().keys()
+    doors = {
+        "worker.plays.records",
+        "worker.plays.cases",
+        "worker.plays.sending",
+        "worker.plays.trials",
+        *station_doors,
+    } & modules().keys()
     values = {door: set(_values(modules()[door])) for door in doors}
     for name in modules().keys() - doors:
         if station(name) in {"worker.plays", "worker.scoring"}:
