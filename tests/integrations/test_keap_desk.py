@@ -11,9 +11,11 @@ from integrations.keap import INTEGRATION, KeapSettings
 from tests.conftest import START
 from worker.effects import Task
 from worker.facts import MILLION, Delivery, Fact, Identity, Parsed
+from worker.intake.inbox import take_in
 from worker.integration import Page
 from worker.lib.clock import DAY, HOUR, VirtualClock, iso
 from worker.lib.http import GiveUp, Http, Unsure
+from worker.lib.store import Store
 from worker.sandbox.servers.keap import PretendKeap
 
 
@@ -165,6 +167,25 @@ def test_a_task_of_ours_is_open_until_it_is_done(
     keap.do_task(number, done=False)
     pages, cursor = pulled(http, cursor, clock)
     assert standing(facts(*pages)) == waiting
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0, 1)])
+def test_in_whatever_order_the_snapshots_come_the_newest_says_what_is_open(
+    keap: PretendKeap, http: Http, ada: str, clock: VirtualClock, sqlite_store: Store, order: tuple[int, ...]
+) -> None:
+    number = keap.add_task(ada, "Call")
+    snapshots = []
+    for done in (None, True, False):
+        clock.sleep(DAY)
+        if done is not None:
+            keap.do_task(number, done=done)
+        snapshots.append(pulled(http, None, clock)[0][-1])
+
+    for place in order:
+        take_in(sqlite_store, "keap", said(snapshots[place]).sightings, int(clock.now()), known_at=int(clock.now()))
+
+    rows = sqlite_store.rows("select kind, sum(value) as total from facts group by kind order by kind")
+    assert {row["kind"]: row["total"] // MILLION for row in rows}["open_task"] == 1
 
 
 def test_a_task_of_theirs_is_told_apart_and_its_words_are_not_stored(
