@@ -139,7 +139,7 @@ def _store(store: Store, report: Report, now: int) -> None:
         report.findings.append(f"{doubts} matches are doubtful: the same address under another name")
     for row in store.rows(sql("house", "left_out"), {"since": now - LOOKS_BACK}):
         report.fine.append(
-            f"{row['n']} deliveries of {row['source']} {row['stream']} hold what makes no facts, such as {row['example']:.200}"
+            f"{row['n']} deliveries of {row['source']} {row['stream']} hold what makes no facts, such as {row['example']:.600}"
         )
     report.fine += [f"refused at the door: {name}, {n} times" for name, n in _counted(store, "refused")]
     report.fine += [f"kept, of no known kind: {name}, {n} times" for name, n in _counted(store, "unknown")]
