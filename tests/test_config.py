@@ -52,6 +52,7 @@ KNOWN = {
         "console", "Console", "shows", Settings, mailer=printing, alerter=lambda _http, _settings: Shouted()
     ),
     "post": Integration("post", "Post", "mails", PostOffice, mailer=printing),
+    "telegraph": Integration("telegraph", "Telegraph", "texts", Settings, texter=printing),
 }
 
 SECRET = "hunter2-hunter2"
@@ -232,6 +233,16 @@ name = 5
         "config.toml:4: integrations.post.password_env: the environment variable POST_PASSWORD is not set → export POST_PASSWORD=… before the start",
         "config.toml:5: integrations.poste: is no integration → did you mean 'post'?",
         'config.toml:7: workspace.name: 5 will not do → write text in quotes: "…"',
+    ]
+
+
+def test_text_messages_are_sent_where_somebody_is_named_who_can(tmp_path: Path) -> None:
+    start = '[workspace]\nname = "A"\n'
+
+    assert config(tmp_path, start).outreach.texter == ""
+    assert "telegraph" in config(tmp_path, f'{start}[outreach]\ntexter = "telegraph"\n').integrations
+    assert told(tmp_path, f'{start}[outreach]\ntexter = "post"\n') == [
+        "config.toml:4: outreach.texter: 'post' cannot do this → use one of: telegraph"
     ]
 
 

@@ -96,3 +96,16 @@ def test_the_crm_hears_of_mails_it_did_not_send_and_holds_tasks_unless_others_do
 
     assert (workspace.history is not None, workspace.desk is not None) == roles
     workspace.close()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_text_messages_go_through_whom_the_config_names(tmp_path: Path, named: bool) -> None:
+    text = '[workspace]\nname = "Acme"\n[integrations.twilio]\naccount_sid = "AC{}"\nauth_token_env = "TOKEN"\nsender = "Acme"\n'
+    outreach = '[outreach]\ntexter = "twilio"\n' if named else ""
+    (tmp_path / "config.toml").write_text(text.format("5" * 32) + outreach, "utf-8")
+    environ = {"TOKEN": "tell-nobody"}
+    setup.migrate(tmp_path, environ)
+    workspace = open_workspace(tmp_path, environ)
+
+    assert (workspace.texter is not None) is named
+    workspace.close()
