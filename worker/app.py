@@ -27,6 +27,7 @@ from worker.web.guard import guard, is_https
 from worker.web.health import health
 from worker.web.hooks import hooks
 from worker.web.login import login
+from worker.web.mails import mail_pages
 from worker.web.opinions import opinion_pages
 from worker.web.pages import furnish, pages
 from worker.web.unsubscribe import unsubscribe
@@ -71,6 +72,7 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(unsubscribe(workspace))
     app.register_blueprint(pages(workspace))
     app.register_blueprint(colours(workspace))
+    app.register_blueprint(mail_pages(workspace))
     app.register_blueprint(opinion_pages(workspace, receiver, wake))
     furnish(app, workspace)
     _answer_faults(app)

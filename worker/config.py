@@ -274,6 +274,9 @@ class Outreach(Section):
     desk: str = Field(
         "", description="The integration in which your people get tasks; nothing means the CRM, where it can hold them."
     )
+    test_addresses: tuple[Address, ...] = Field(
+        (), description="Addresses of your own to which `keepwell mail test` may send; no customer's."
+    )
     one_mail_every: Duration = Field(
         "7 days", validate_default=True, description="At most one mail per customer in this time, the CRM's counted."
     )

@@ -369,6 +369,10 @@ class Templates:
         """The layout for a template's language, else the common one."""
         return self._layouts.get(template.language) or self._layouts[""]
 
+    def has_layout(self, language: str) -> bool:
+        """Whether there is a layout of that language's own."""
+        return language in self._layouts
+
     def _named(self, name: str) -> Template:
         template = self._by_name.get(name)
         if template is None:

@@ -23,6 +23,9 @@ select distinct kind from rollup where first_at <= :as_of
 -- name: customers_by
 select id, name, time_zone from customers where merged_into is null and first_at <= :now order by id
 
+-- name: newest_customers
+select id from customers where merged_into is null order by first_at desc, id desc limit :most
+
 -- name: find
 select c.id from customers c where c.id = :word or c.name = :word
 union
