@@ -43,8 +43,10 @@ LONGEST: Final = 1600
 MOST_FIELDS: Final = 100
 LISTED_AFTER: Final = 2 * MINUTE
 """How long Twilio may take to list a message is nowhere written; before this, that it is not listed says nothing."""
-AROUND: Final = 2 * MINUTE
-"""Two clocks, and a call that may take a minute: so far from our try a message may be dated and still be it."""
+CLOCKS_DIFFER: Final = 2 * MINUTE
+"""So far before our try a message may be dated and still be it …"""
+TRIES_LAST: Final = 15 * MINUTE
+"""… and so far after it began: while Twilio is busy, a call waits and is made again."""
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -310,12 +312,12 @@ class TwilioTexter:
         for one in listed:
             created = int(parsedate_to_datetime(one["date_created"]).timestamp())
             moments.append(created)
-            if self._is_ours(one) and abs(created - sought.tried_at) <= AROUND:
+            if self._is_ours(one) and -CLOCKS_DIFFER <= created - sought.tried_at <= TRIES_LAST:
                 return str(one["sid"])
         age = seconds(self._clock) - sought.tried_at
         if age < LISTED_AFTER:
             raise Retry("Twilio may not have listed the message yet", LISTED_AFTER - age)
-        further = bool(told.get("next_page_uri")) and min(moments, default=0) > sought.tried_at - AROUND
+        further = bool(told.get("next_page_uri")) and min(moments, default=0) > sought.tried_at - CLOCKS_DIFFER
         return None if further else ""
 
     def _is_ours(self, one: Mapping[str, Any]) -> bool:

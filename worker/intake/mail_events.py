@@ -2,7 +2,7 @@
 
 An event is about a message of ours by our own name of it, else by the channel's; where it tells neither (a reply, an
 opt-out by text message), it is about the newest message to that address. One that names a message which is not ours came
-from what somebody else sends through the same account: nothing is kept of it, unless it ends the address.
+from what somebody else sends through the same account: nothing is kept of it, but it may end the address.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def settle(store: Store, now: int) -> int:
     """Note as sent what nobody could know of and a channel has told of since; gives how many.
 
     That a message bounced or was opened proves that it left. It is asked for all that is in doubt, since the news may
-    have come before the doubt.
+    have come before the doubt; and for what was tried and waits to be tried again.
     """
     rows = store.rows(sql("intake", "proven"))
     for row in rows:
@@ -97,21 +97,19 @@ def _take_one(
 ) -> None:
     address = records.normal_email(event.address)
     message = _about(store, event, address)
-    ends = address and _ends(event)
-    if message is None and not ends:
+    if address and (why := _ends(event)):
+        suppress(store, address, why, now)
+        told.suppressed += 1
+    if message is None:
         return
-    named = message.effect_id if message else None
     which = {"source": source, "source_id": event.source_id}
-    kept = {"word": event.word.value, "at": event.at, "address": address, "effect_id": named,
+    kept = {"word": event.word.value, "at": event.at, "address": address, "effect_id": message.effect_id,
             "final": int(event.final), "detail": event.detail[:LONGEST_DETAIL]}  # fmt: skip
     new = store.run(sql("intake", "put_mail_event"), {**which, **kept}) > 0
     told.events += new
-    if named and event.reference:
-        store.run(sql("intake", "learn_reference"), {"effect_id": named, "reference": event.reference})
-    if ends:
-        suppress(store, address, ends, now)
-        told.suppressed += 1
-    if message and (kind := KINDS.get(event.word)):
+    if event.reference:
+        store.run(sql("intake", "learn_reference"), {"effect_id": message.effect_id, "reference": event.reference})
+    if kind := KINDS.get(event.word):
         # Some channels do not date what they tell: told again, it happened when it was told first.
         at = event.at if new else int(store.value(sql("intake", "mail_event_at"), which))
         fact = Fact(kind, at, source, event.source_id, label=_label(event, address))

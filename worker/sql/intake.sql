@@ -303,15 +303,21 @@ order by case
 end, i.id
 limit 1
 
--- name: proven: messages of which nobody knew whether they left, and the channel has told of them
+-- name: proven: messages of which nobody knew whether they left, or that are about to leave again, and the channel told
 select e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since, min(m.word) as word, min(m.source) as source
 from effects e join mail_events m on m.effect_id = e.id
 where e.state = 'unknown' and e.lane in ('mail', 'sms')
 group by e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since
-order by e.id
+union all
+select e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since, min(m.word) as word, min(m.source) as source
+from effects e join mail_events m on m.effect_id = e.id
+where e.state = 'waiting' and e.attempts > 0 and e.lane in ('mail', 'sms')
+group by e.id, e.customer_id, e.target, e.play, e.payload, e.sending_since
+order by 1
 
 -- name: prove
-update effects set state = 'done', finished_at = :now, reason = :reason where id = :effect_id and state = 'unknown'
+update effects set state = 'done', finished_at = :now, reason = :reason
+where id = :effect_id and state in ('unknown', 'waiting')
 
 -- name: keep_proven: it counts as sent from when it was tried; its text was never noted
 insert into messages (id, effect_id, customer_id, email, play, purpose, template, subject, body, basis, sent_at)
