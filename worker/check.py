@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker import cards, deliverability, guard
+from worker import cards, controls, deliverability, guard, nightly
 from worker.dispatch import journal
 from worker.lib.clock import DAY, day_text, iso, local_day, seconds
 from worker.lib.dns import Resolver
@@ -35,6 +35,9 @@ def check(workspace: Workspace, canary: str | None = None, resolver: Resolver | 
     report = Report(fine=[f"{workspace.config.workspace.name} is in {workspace.mode}"])
     if workspace.paused:
         report.findings.append("everything outward is paused; let it leave again with: keepwell resume")
+    if trouble := switch(workspace.store, nightly.TROUBLE):
+        report.findings.append(trouble)
+    report.fine += controls.taken(workspace)
     _vendors(workspace, report)
     if workspace.config.workspace.scorecard and (differs := cards.unlike(workspace.store, workspace.config.scorecard)):
         report.findings.append(differs)

@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -255,6 +255,13 @@ class CrmSection(Section):
     )
     only_contacts: tuple[str, ...] = Field(
         (), description='For a trial: only these contacts, by their ids, are written to; nothing means all. ["1234"]'
+    )
+    when_edited: Literal["keep", "overwrite"] = Field(
+        "keep",
+        description="What somebody puts into a field of ours, or another of our tags: kept while the band stays, or overwritten.",
+    )
+    keep_snapshots: int = Field(
+        30, ge=1, le=3650, description="For so many days the nightly snapshots of our tags and fields are kept."
     )
     pulse_field: str = Field(
         "", description="The label of a custom field in which your people note their pulse, 1 to 5; nothing means none."

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker import deliverability
-from worker.dispatch import backfill, journal, outbox, pools
+from worker.dispatch import backfill, edits, journal, outbox, pools
 from worker.effects import Standing
+from worker.integration import CrmIds
 from worker.lib.clock import iso, seconds
 from worker.lib.ids import new_id
 from worker.lib.problems import Problem, Problems
@@ -113,8 +114,9 @@ def _by_place(workspace: Workspace, standings: Iterable[Standing]) -> dict[str, 
 
 def _shown_now(store: Store) -> Iterator[Standing]:
     """What each contact shows, or will once the lane is empty."""
-    for row in store.rows(sql("dispatch", "shown_now")):
-        yield Standing(**json.loads(row["payload"]))
+    for row in store.rows(sql("dispatch", "standings_now")):
+        if row["state"] != "undone":
+            yield Standing(**json.loads(row["payload"]))
 
 
 def release(workspace: Workspace, kind: str, by: str) -> int:
@@ -134,7 +136,7 @@ def release(workspace: Workspace, kind: str, by: str) -> int:
             return store.run(sql("dispatch", "let_kind_go"), {"play": kind.partition(":")[2], "now": now})
         if workspace.mode != modes.APPROVE:
             return 0
-        return _show_again(store, _touched(kind, _shown_now(store)), now)
+        return show_again(store, _touched(kind, _shown_now(store)), now)
 
 
 def _touched(kind: str, standings: Iterable[Standing]) -> list[Standing]:
@@ -142,7 +144,7 @@ def _touched(kind: str, standings: Iterable[Standing]) -> list[Standing]:
     return [one for one in standings if one.tag or not kind.startswith("tag:")]
 
 
-def _show_again(store: Store, standings: Iterable[Standing], now: int) -> int:
+def show_again(store: Store, standings: Iterable[Standing], now: int) -> int:
     """Have contacts written again as they shall be; what is right already costs a read and no write."""
     once = new_id("see")
     return sum(bool(outbox.put(store, one, f"standing:{one.contact_id}:{once}", now)) for one in standings)
@@ -229,7 +231,7 @@ def set_mode(workspace: Workspace, to: str) -> None:
         shown = list(_shown_now(store)) if (workspace.mode, to) == (modes.APPROVE, modes.LIVE) else []
         set_switch(store, "mode", to, now)
         store.run(sql("house", "let_go"), {"reason": f"the mode changed to {to}", "now": now})
-        _show_again(store, shown, now)
+        show_again(store, shown, now)
 
 
 # -- pause ------------------------------------------------------------------------------------------------------------
@@ -271,12 +273,13 @@ def runs_that_wrote(store: Store) -> list[Row]:
     return [{**row, "at": iso(row["at"])} for row in store.rows(sql("house", "runs_that_wrote"))]
 
 
-def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
+def undo(workspace: Workspace, run_id: str, *, dry_run: bool, customer_id: str = "") -> dict[str, Any]:
     """Put back what a run wrote to the CRM, and pause, since the next turn would write it again.
 
-    Raises Problems for a run that wrote nothing, or where the CRM is not set up.
+    `customer_id` narrows it to the contacts of one customer. What somebody has changed since stays, and is named. Raises Problems for a run that wrote nothing, or where the CRM is not set up.
     """
-    rows = workspace.store.rows(sql("dispatch", "journal_of_run"), {"run_id": run_id})
+    only = contacts_of(workspace, customer_id) if customer_id else None
+    rows = journal.of_run(workspace.store, run_id, only)
     crm = workspace.crm
     if not rows:
         raise Problems([Problem(run_id, 0, "", "wrote nothing that still stands", "list the runs with: keepwell undo")])
@@ -287,10 +290,41 @@ def undo(workspace: Workspace, run_id: str, *, dry_run: bool) -> dict[str, Any]:
         return {"run": run_id, "lines": lines, "fields": 0, "tags": 0, "kept": [], "failed": []}
     set_paused(workspace.store, seconds(workspace.clock), paused=True)
     with workspace.by_hand():
-        done = journal.undo(workspace.store, crm, workspace.crm_source, run_id, workspace.clock)
+        done = journal.undo(workspace.store, crm, workspace.crm_source, run_id, workspace.clock, only)
     lines = [f"{done.fields} fields and {done.tags} tags are as they were before {run_id}."]
     lines += [f"left as it is: {one}" for one in done.kept] + [f"could not be put back: {one}" for one in done.failed]
     lines.append("Everything outward is paused now; let it leave again with: keepwell resume")
     return {
         "run": run_id, "lines": lines, "fields": done.fields, "tags": done.tags, "kept": done.kept, "failed": done.failed,
     }  # fmt: skip
+
+
+def contacts_of(workspace: Workspace, customer_id: str) -> frozenset[str]:
+    """The CRM contacts of a customer."""
+    binds = {"customer_id": customer_id, "source": workspace.crm_source}
+    return frozenset(row["contact_id"] for row in workspace.store.rows(sql("plays", "contacts_of"), binds))
+
+
+def take_back(workspace: Workspace, customer_id: str, by: str) -> int:
+    """Let our places on a customer's contacts be ours again, whatever somebody put there; gives how many that were.
+
+    Ours is written in the next turn.
+    """
+    store, now = workspace.store, seconds(workspace.clock)
+    contacts = contacts_of(workspace, customer_id)
+    with store.atomic():
+        n = sum(edits.take_back(store, workspace.crm_source, one, by) for one in sorted(contacts))
+        if n and modes.lets_out(workspace.mode):
+            show_again(store, [one for one in _shown_now(store) if one.contact_id in contacts], now)
+    return n
+
+
+def taken(workspace: Workspace, customer_id: str = "") -> list[str]:
+    """What people have put into places of ours and stays there, in words; of one customer, or of all."""
+    store, ids = workspace.store, workspace.known_crm_ids or CrmIds({}, {})
+    contacts = contacts_of(workspace, customer_id) if customer_id else None
+    return [
+        edits.in_words(edits.Edit((row["contact_id"], row["what"], row["name"]), row["ours"], row["theirs"]), ids, "")
+        for row in edits.standing_now(store, workspace.crm_source)
+        if contacts is None or row["contact_id"] in contacts
+    ]

@@ -227,7 +227,7 @@ def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -
     ids = workspace.crm_ids(crm)
     done.written = write_waiting(
         workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up, may=workspace.may_leave,
-        only=workspace.config.crm.only_contacts,
+        only=workspace.config.crm.only_contacts, keep_edits=workspace.config.crm.when_edited == "keep",
     )  # fmt: skip
     if done.written.reasons:
         done.troubles[f"{source} write-back"] = done.written.reasons[0]

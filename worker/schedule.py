@@ -16,7 +16,7 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from worker import deliverability, river
+from worker import deliverability, nightly, river
 from worker.dispatch.outbox import STRANDED_AFTER
 from worker.lib.clock import seconds, zone
 from worker.lib.dns import Resolver
@@ -102,6 +102,13 @@ class Wheel:
             slot = local.date().isoformat()
             self._see_to("daily", slot, lambda: self._daily(slot))
 
+    def nightly(self) -> None:
+        """Keep a snapshot of the CRM and put right what differs there, once a local day, after everybody was looked at."""
+        local = datetime.fromtimestamp(self._workspace.clock.now(), zone(self._workspace.time_zone))
+        slot = local.date().isoformat()
+        if self._done.get("daily") == slot or self._lease.slot_is_taken("daily", slot):
+            self._see_to("nightly", slot, lambda: self._nightly(slot))
+
     def _pull(self, slot: str) -> bool:
         with self._pull_lease.held() as mine:
             if not mine:
@@ -120,6 +127,22 @@ class Wheel:
             for one in deliverability.look(self._workspace, self._resolver).missing:
                 log.warning("mails wait until this is mended: %s", one)
         return self.turn(kind="daily", everyone=True, slot=slot) is not None or self._lease.slot_is_taken("daily", slot)
+
+    def _nightly(self, slot: str) -> bool:
+        with self._pull_lease.held() as mine:
+            if not mine:
+                return False
+            if self._lease.slot_is_taken("nightly", slot):
+                return True
+            night = nightly.look(self._workspace)
+        with self._one_at_a_time, self._lease.held() as mine:
+            if not mine:
+                return False
+            nightly.mend(self._workspace, night)
+            self._lease.take_slot("nightly", slot)
+        for line in night.told:
+            log.info("nightly: %s", line)
+        return True
 
     def _see_to(self, job: str, slot: str, work: Callable[[], bool]) -> None:
         """Do the work of a slot unless it is done; what could not be done is tried again at a later look."""
@@ -183,7 +206,7 @@ class Wheel:
             executors={"default": ThreadPoolExecutor(2)}, timezone=zone(self._workspace.time_zone),
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )  # fmt: skip
-        for job in (self.pull, self.daily):
+        for job in (self.pull, self.daily, self.nightly):
             now = datetime.now(zone(self._workspace.time_zone))
             scheduler.add_job(job, "interval", seconds=LOOKS_AT_CALENDAR_EVERY, next_run_time=now)
         scheduler.start()

@@ -214,15 +214,23 @@ class Workspace:
 
     def crm_ids(self, crm: Crm) -> CrmIds:
         """Our things in the CRM by its ids: found or created the first time, remembered afterwards."""
-        name = f"crm_ids:{self.crm_source}"
-        kept = switch(self.store, name)
-        known = CrmIds(**json.loads(kept)) if kept else None
+        known = self.known_crm_ids
         ids = crm.find_or_create(self.crm_names, adopt=self.config.crm.adopt, known=known)
         if ids != known:
             said = {"tags": dict(ids.tags), "fields": dict(ids.fields), "made": ids.made}
             text = json.dumps(said, sort_keys=True)
-            switches.set_switch(self.store, name, text, int(self.clock.now()))
+            switches.set_switch(self.store, self._crm_ids, text, int(self.clock.now()))
         return ids
+
+    @property
+    def _crm_ids(self) -> str:
+        return f"crm_ids:{self.crm_source}"
+
+    @property
+    def known_crm_ids(self) -> CrmIds | None:
+        """Our things in the CRM as we remember them; None before the first were found or made. Asks nobody."""
+        kept = switch(self.store, self._crm_ids)
+        return CrmIds(**json.loads(kept)) if kept else None
 
     @property
     def pulse_field(self) -> str:

@@ -342,6 +342,28 @@ def test_what_a_person_has_changed_since_is_kept_and_said(here: Business) -> Non
     assert "was changed since" in kept
 
 
+def test_of_a_run_the_writes_to_one_customer_are_undone_and_the_others_stay(anywhere: Business) -> None:
+    ada, bob = live(anywhere, "Ada", "Bob")
+    before = picture(anywhere, [ada])
+    for contact_id in (ada, bob):
+        anywhere.show(contact_id, "green")
+    run = anywhere.write().run_id
+    bobs = picture(anywhere, [bob])
+    whose = anywhere.customer(ada)
+
+    told = controls.undo(anywhere.workspace, run, dry_run=True, customer_id=whose)
+    result = controls.undo(anywhere.workspace, run, dry_run=False, customer_id=whose)
+
+    assert all(line.startswith(f"contact {ada}: ") for line in told["lines"])
+    assert (result["fields"], result["tags"]) == (4, 1)
+    assert picture(anywhere, [ada]) == before
+    assert picture(anywhere, [bob]) == bobs
+    with pytest.raises(Problems, match="wrote nothing that still stands"):
+        controls.undo(anywhere.workspace, run, dry_run=False, customer_id=whose)
+    rest = controls.undo(anywhere.workspace, run, dry_run=False)
+    assert (rest["fields"], rest["tags"], anywhere.lost()) == (4, 1, 0)
+
+
 def test_an_undo_that_fails_in_part_says_so_and_can_be_done_again(here: Business) -> None:
     (ada,) = live(here)
     before = picture(here, [ada])

@@ -264,8 +264,8 @@ MUTANTS = (
         "write what already stands",
         5,
         "worker/dispatch/writeback.py",
-        'if shows.get(name, "") != value}',
-        "}",
+        'if shows.get(name, "") != value and ',
+        "if ",
         ("tests/dispatch/test_writeback.py::test_when_nothing_moved_nothing_is_written",),
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
@@ -103,6 +104,14 @@ def lease(workspace: Workspace, *names: str) -> Iterator[None]:
             if not stack.enter_context(Lease(workspace.store, workspace.clock, name).held()):
                 raise click.ClickException("another process is turning the wheel; try again in a minute")
         yield
+
+
+def me() -> str:
+    """Who types, by the machine's name for them."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "a person at the terminal"
 
 
 def day(text: str) -> int:

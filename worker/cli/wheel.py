@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ from worker.cli.base import (
     as_json_option,
     lease,
     main,
+    me,
     print_json,
     print_table,
     tell_troubles,
@@ -91,13 +91,6 @@ def drafts(workspace: Workspace, as_json: bool) -> None:
     print_json(found) if as_json else print_table([[one["due_at"], one["what"]] for one in found], ["from", "what"])
 
 
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "a person at the terminal"
-
-
 BACKFILL = "backfill"
 """Not a kind of act: the tags of those who merely stand where they stood before anything left."""
 
@@ -106,7 +99,7 @@ BACKFILL = "backfill"
 @click.argument("kind", required=False)
 @click.option("--all", "everything", is_flag=True, help="Release every kind that waits.")
 @click.option("--per-hour", type=click.IntRange(min=1), help="Of the backfill: so many tags an hour, not all at once.")
-@click.option("--by", default=_me, help="Who releases it; else your name on this machine.")
+@click.option("--by", default=me, help="Who releases it; else your name on this machine.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json_option
 @with_workspace
@@ -185,12 +178,16 @@ def resume(workspace: Workspace) -> None:
 
 @main.command(epilog="Example: keepwell undo run_0k3f… --dry-run")
 @click.argument("run_id", metavar="RUN", required=False)
+@click.option("--customer", help="Only this customer's contacts: an id, a name, an address, or keap:123.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be put back.")
 @as_json_option
 @with_workspace
-def undo(workspace: Workspace, run_id: str | None, dry_run: bool, as_json: bool) -> None:
-    """Put back what a run wrote to the CRM, and pause. Without RUN, list the runs that wrote."""
-    from worker import controls
+def undo(workspace: Workspace, run_id: str | None, customer: str | None, dry_run: bool, as_json: bool) -> None:
+    """Put back what a run wrote to the CRM, and pause. Without RUN, list the runs that wrote.
+
+    What somebody has changed since stays as it is, and is named.
+    """
+    from worker import controls, report
 
     if run_id is None:
         runs = controls.runs_that_wrote(workspace.store)
@@ -199,7 +196,8 @@ def undo(workspace: Workspace, run_id: str | None, dry_run: bool, as_json: bool)
         )
         return
     with lease(workspace):
-        result = controls.undo(workspace, run_id, dry_run=dry_run)
+        customer_id = report.find_customer(workspace.store, customer) if customer else ""
+        result = controls.undo(workspace, run_id, dry_run=dry_run, customer_id=customer_id)
     if as_json:
         print_json(result)
         return

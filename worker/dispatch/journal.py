@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.facts import CrmContact
@@ -85,21 +85,15 @@ class Undone:
     failed: list[str] = field(default_factory=list)
 
 
-def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock) -> Undone:
-    """Put back what a run wrote, unless somebody has changed it since. Doing it twice changes nothing.
-
-    Raises a Failure only where the CRM cannot be read, and so nothing was done.
-    """
-    rows = store.rows(sql("dispatch", "journal_of_run"), {"run_id": run_id})
-    plan = _plan(rows, crm.read(sorted({row["contact_id"] for row in rows})))
-    done = Undone(kept=plan.kept)
+def write_places(crm: Crm, values: Mapping[Place, str]) -> dict[Place, str]:
+    """Have each place show its value; gives "" for each that does, else the reason it could not. Raises nothing."""
     fields: dict[str, dict[str, str]] = {}
     tags: dict[tuple[str, bool], list[str]] = {}
-    for (contact_id, what, name), before in plan.back.items():
+    for (contact_id, what, name), value in values.items():
         if what == FIELD:
-            fields.setdefault(contact_id, {})[name] = before
+            fields.setdefault(contact_id, {})[name] = value
         else:
-            tags.setdefault((name, bool(before)), []).append(contact_id)
+            tags.setdefault((name, bool(value)), []).append(contact_id)
     outcomes: dict[Place, str] = {}
     try:
         for contact_id, result in crm.write_fields(fields).items() if fields else ():
@@ -110,7 +104,28 @@ def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock) -> Undo
             for contact_id, reason in (crm.add_tag if on else crm.remove_tag)(tag_id, contacts).items():
                 outcomes[contact_id, TAG, tag_id] = reason
     except Failure as failure:
-        outcomes = {**dict.fromkeys(plan.back, str(failure)), **outcomes}
+        outcomes = {**dict.fromkeys(values, str(failure)), **outcomes}
+    return {place: outcomes.get(place, "the CRM gave no answer for this contact") for place in values}
+
+
+def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock, only: Collection[str] | None = None) -> Undone:
+    """Put back what a run wrote, unless somebody has changed it since. Doing it twice changes nothing.
+
+    `only` names the contacts, None means all. Raises a Failure only where the CRM cannot be read, and so nothing was done.
+    """
+    return put_back(store, crm, of_run(store, run_id, only), clock)
+
+
+def all_standing(store: Store, source: str) -> list[Row]:
+    """Everything that was ever written to a CRM and not been put back, the newest entry first."""
+    return store.rows(sql("dispatch", "journal_standing"), {"source": source})
+
+
+def put_back(store: Store, crm: Crm, rows: Sequence[Row], clock: Clock) -> Undone:
+    """Put back what these entries of the journal, the newest first, wrote; as `undo` does it."""
+    plan = _plan(rows, crm.read(sorted({row["contact_id"] for row in rows})))
+    done = Undone(kept=plan.kept)
+    outcomes = write_places(crm, plan.back)
     now = seconds(clock)
     with store.atomic():
         _mark(store, [entry_id for place in plan.back_already for entry_id in plan.ids[place]], now)
@@ -123,6 +138,12 @@ def undo(store: Store, crm: Crm, source: str, run_id: str, clock: Clock) -> Undo
             _mark(store, plan.ids[place], now)
             store.run(sql("dispatch", "undo_shown"), {"contact_id": place[0]})
     return done
+
+
+def of_run(store: Store, run_id: str, only: Collection[str] | None = None) -> list[Row]:
+    """What of a run still stands, the newest entry first."""
+    rows = store.rows(sql("dispatch", "journal_of_run"), {"run_id": run_id})
+    return [row for row in rows if only is None or row["contact_id"] in only]
 
 
 def _mark(store: Store, entry_ids: Sequence[str], now: int) -> None:

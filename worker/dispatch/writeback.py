@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.dispatch import journal, outbox
+from worker.dispatch import edits, journal, outbox
 from worker.effects import Lane, Standing
 from worker.facts import CrmContact
 from worker.integration import Crm, CrmIds
@@ -33,22 +33,25 @@ class Written:
     later: int = 0
     lost_races: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    edits: list[str] = field(default_factory=list)
+    """What somebody has put into places of ours, in words, and whether it stays."""
 
 
 def write_waiting(
     store: Store, crm: Crm, source: str, ids: CrmIds, run_id: str, clock: Clock, *, stop: Callable[[], bool],
     most: int = BATCH, may: Callable[[str], bool] = lambda kind: True,
-    only: Collection[str] = (),
+    only: Collection[str] = (), keep_edits: bool = True,
 ) -> Written:  # fmt: skip
     """Empty the CRM lane: of several standings of one contact only the newest is written.
 
     `may` says whether a place is released, `tag:<band>` or `field:<name>`: any other is left as it is. `only`,
-    where it is not empty, names the contacts that may be touched at all. `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
+    where it is not empty, names the contacts that may be touched at all. What somebody
+    else put into a place of ours is left while the band stays, with `keep_edits` (worker/dispatch/edits.py). `stop` is asked before each batch of at most `most`: whether everything outward has been paused meanwhile.
     """
     written = Written()
     while not stop() and (queued := outbox.claim_all(store, Lane.CRM, seconds(clock), most)):
         newest = _newest(store, queued, seconds(clock), only)
-        batch = _Batch(store, crm, source, _released(ids, may), run_id, clock, written)
+        batch = _Batch(store, crm, source, released(ids, may), run_id, clock, written, keep_edits)
         try:
             batch.write(newest)
         except Failure as failure:
@@ -64,7 +67,8 @@ def write_waiting(
     return written
 
 
-def _released(ids: CrmIds, may: Callable[[str], bool]) -> CrmIds:
+def released(ids: CrmIds, may: Callable[[str], bool]) -> CrmIds:
+    """Of our places in the CRM those that may be written."""
     return CrmIds(
         {band: tag_id for band, tag_id in ids.tags.items() if may(f"tag:{band}")},
         {name: field_id for name, field_id in ids.fields.items() if may(f"field:{name}")},
@@ -101,13 +105,21 @@ class _Batch:
     run_id: str
     clock: Clock
     written: Written
+    keep_edits: bool
     failed: dict[str, str] = field(default_factory=dict)
     """contact -> why its standing is not, or not wholly, there."""
+    left: frozenset[journal.Place] = frozenset()
+    """The places that somebody else has taken."""
 
     def write(self, queued: Mapping[str, outbox.Queued]) -> None:
         contacts = self.crm.read(sorted(queued))
         journal.snapshot(self.store, self.source, contacts.values(), seconds(self.clock))
         wanted = {one: _standing(queued[one]) for one in contacts}
+        noticed = edits.notice(
+            self.store, self.source, contacts, wanted, self.ids, seconds(self.clock), keep=self.keep_edits
+        )
+        self.left = noticed.left
+        self.written.edits += noticed.words
         self._write_fields(contacts, wanted)
         self._write_tags(contacts, wanted)
         for contact_id, one in queued.items():
@@ -129,7 +141,11 @@ class _Batch:
         for contact_id, standing in wanted.items():
             shows = dict(contacts[contact_id].fields)
             fields = fields_of(standing, self.ids)
-            differ = {name: value for name, value in fields.items() if shows.get(name, "") != value}
+            differ = {
+                name: value
+                for name, value in fields.items()
+                if shows.get(name, "") != value and (contact_id, journal.FIELD, name) not in self.left
+            }
             # Another date or wording alone is no news, and would cost a call for every contact and day.
             wording = {one for key, one in self.ids.fields.items() if key in ("as_of", "reason") and shows.get(one)}
             if not differ or (standing.band and set(differ) <= wording):
@@ -155,7 +171,7 @@ class _Batch:
         add: dict[str, list[str]] = {}
         remove: dict[str, list[str]] = {}
         for contact_id, standing in wanted.items():
-            if not standing.tag:
+            if not standing.tag or (contact_id, journal.TAG, edits.COLOUR) in self.left:
                 continue
             has = set(contacts[contact_id].tags)
             want = self.ids.tags.get(standing.band)
@@ -194,6 +210,12 @@ class _Batch:
         for entry_id, entry in zip(entry_ids, entries, strict=True):
             if outcomes[entry_id]:
                 self.failed[entry.contact_id] = outcomes[entry_id]
+        places = {
+            (entry.contact_id, *edits.place_of(entry.what, entry.name))
+            for entry_id, entry in zip(entry_ids, entries, strict=True)
+            if not outcomes[entry_id]
+        }
+        edits.settled(self.store, self.source, places)
         return sum(not reason for reason in outcomes.values())
 
 

@@ -116,14 +116,6 @@ order by b.due_at, b.customer_id
 -- name: backfill_released
 select customer_id from backfill where due_at is not null order by due_at, customer_id
 
--- name: shown_now: of each contact the newest standing that is there, or on its way
-select target, payload from (
-    select target, payload, state, row_number() over (partition by target order by id desc) as place
-    from effects where kind = 'standing' and state in ('waiting', 'sending', 'done', 'undone')
-) as newest
-where place = 1 and state <> 'undone'
-order by target
-
 -- name: let_kind_go: what was held for this kind of act waits to leave
 update effects set state = 'waiting', due_at = case when due_at > :now then due_at else :now end, reason = null
 where state = 'held' and play = :play and kind <> 'standing'
@@ -145,3 +137,64 @@ where id = :id and state in ('waiting', 'draft', 'held')
 -- name: pooled_messages: the same, only what goes to customers
 select id, kind, target, play, customer_id, payload from effects
 where state = :state and lane in ('mail', 'sms') order by id
+
+-- name: edits
+select contact_id, what, name, ours, theirs, band, seen_at, ended_why from edits where source = :source
+order by contact_id, what, name
+
+-- name: put_edit: a newer one in the same place counts
+insert into edits (source, contact_id, what, name, ours, theirs, band, seen_at)
+values (:source, :contact_id, :what, :name, :ours, :theirs, :band, :now)
+on conflict (source, contact_id, what, name) do update set
+    ours = excluded.ours, theirs = excluded.theirs, band = excluded.band, seen_at = excluded.seen_at, ended_why = null
+
+-- name: end_edit
+update edits set ended_why = :why
+where source = :source and contact_id = :contact_id and what = :what and name = :name and ended_why is null
+
+-- name: forget_edit
+delete from edits where source = :source and contact_id = :contact_id and what = :what and name = :name
+
+-- name: edit_overwritten
+delete from edits where source = :source and contact_id = :contact_id and what = :what and name = :name
+    and ended_why is not null
+
+-- name: take_back
+update edits set ended_why = :why where source = :source and contact_id = :contact_id and ended_why is null
+
+-- name: journal_of_contact: what our entries left on a contact, the newest first
+select what, name, after, state from journal
+where source = :source and contact_id = :contact_id and undone_at is null
+order by id desc
+
+-- name: last_done: the newest standing that was written to a contact
+select payload from effects where kind = 'standing' and target = :contact_id and state = 'done'
+order by id desc limit 1
+
+-- name: mirrored: the contacts that are there, with whose they are
+select c.contact_id, i.customer_id from crm_contacts c join identities i on i.id = c.identity_id
+where c.source = :source and i.gone_at is null
+order by c.contact_id
+
+-- name: standings_now: of each contact the newest standing that was decided and counts
+select target, payload, state from (
+    select target, payload, state, row_number() over (partition by target order by id desc) as place
+    from effects where kind = 'standing' and state in ('waiting', 'sending', 'done', 'undone')
+) as newest
+where place = 1
+order by target
+
+-- name: journal_standing: everything that was written and still stands
+select id, source, contact_id, what, name, before, after, state from journal
+where source = :source and state in ('written', 'intended') and undone_at is null
+order by id desc
+
+-- name: undo_all_shown
+update effects set state = 'undone' where kind = 'standing' and state = 'done'
+
+-- name: forget_edits
+delete from edits where source = :source
+
+-- name: backfill_all
+insert into backfill (customer_id) select id from customers where merged_into is null
+on conflict (customer_id) do update set due_at = null
