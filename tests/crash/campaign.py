@@ -64,7 +64,6 @@ class Campaign:
         self._stage, self._dice = stage, random.Random(seed)
         self.figures = Figures()
         began = time.monotonic()
-        self._day((), "")  # the first life of all is slower than the others
         self.peace, _, _ = self._day((), "")
         again, killed, acknowledged = self._day((), "")
         faults = judge(stage, self.peace, again, killed, acknowledged).faults

@@ -228,10 +228,9 @@ class Stage:
                 store.run(f"create schema {to}")
                 for table in tables:
                     store.run(f"create table {to}.{table} (like {from_}.{table})")
-            for table in reversed(tables):
-                store.run(f"delete from {to}.{table}")
-            for table in tables:
-                store.run(f"insert into {to}.{table} select * from {from_}.{table}")
+            emptied = [f"delete from {to}.{table}" for table in reversed(tables)]
+            filled = [f"insert into {to}.{table} select * from {from_}.{table}" for table in tables]
+            store.run(";".join([*emptied, *filled]))  # one word to the server instead of a hundred
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
