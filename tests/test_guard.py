@@ -36,6 +36,7 @@ postal_address = "1 Quiet Lane, London"
 scorecard = "card.toml"
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 
@@ -171,7 +172,7 @@ class Stage:
         return [(row["play"], row["rule"]) for row in rows]
 
     def mails_waiting(self) -> int:
-        query = "select count(*) as n from effects where lane = 'mail' and state = 'waiting'"
+        query = "select count(*) as n from effects where lane = 'mail' and state = 'waiting' and step = ''"
         return int(self.workspace.store.value(query))
 
     def told(self) -> list[str]:

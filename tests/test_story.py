@@ -40,6 +40,7 @@ sender_address = "cleo@story.example"
 postal_address = "1 Story Lane, London"
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 

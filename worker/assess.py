@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Final
 
 from worker.dispatch import outbox
 from worker.effects import Alert, Mail, Standing, Task
@@ -32,6 +33,10 @@ BATCH = 500
 
 JUDGED_BY = "judged_by"
 """The switch that names the deck under which everybody was last looked at; under another all are due."""
+
+
+USE: Final = frozenset({"usage", "login"})
+"""The kinds of fact that show somebody in the product."""
 
 
 @dataclass(frozen=True)
@@ -587,12 +592,15 @@ def _happening(
     new_facts = {kind: news for kind, news in known.items() if kind in triggers.facts}
     if change is None and not new_signals and not new_facts and not triggers.calendar:
         return None
-    today = one.moment.today
-    used_on = plays.last_use(store, customer.id, today) if triggers.silence else None
-    products = plays.products(store, customer.id, today, terms.popular) if triggers.products else plays.Products()
+    today, connected = one.moment.today, terms.sources.connected
+    use_is_known = connected is None or not USE.isdisjoint(connected)
     present = plays.present(
         store, customer.id, customer.name, now, time_zone=customer.time_zone, worth=terms.worth, new_for=terms.new_for
     )
+    used_on = plays.last_use(store, customer.id, today) if triggers.silence and use_is_known else None
+    if used_on is None and use_is_known and present.lifecycle == "new":
+        used_on = present.joined_day  # whoever has just come is silent since then
+    products = plays.products(store, customer.id, today, terms.popular) if triggers.products else plays.Products()
     return replace(
         present, score_id=score_id, band=one.standing.band, old_band=change.old_band if change else "",
         driver=_driver(one.card, one.assessment),
@@ -623,6 +631,8 @@ def rests_on(card: Card, plays: Mapping[str, Play]) -> dict[str, frozenset[str]]
     found = {}
     for name, play in plays.items():
         kinds = {play.when.fact} if play.when.fact else set()
+        if play.when.no_usage_for_days is not None or play.when.product:
+            kinds |= USE
         if play.when.signal in card.signals:
             when = card.signals[play.when.signal].when
             kinds |= kinds_of(card, names_in(when))

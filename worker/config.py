@@ -325,6 +325,10 @@ class Outreach(Section):
     pulse_valid_for: Duration = Field(
         "90 days", validate_default=True, description="For so long a pulse that parts from the band is asked about."
     )
+    check_sender: bool = Field(
+        default=True,
+        description="Mails but transactional ones wait until the sender's records are in order (keepwell check --sender).",
+    )
     dkim_selectors: tuple[Selector, ...] = Field(
         (), description="The keys that sign your mails: what stands behind s= in the DKIM-Signature of one of them."
     )

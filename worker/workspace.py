@@ -155,7 +155,8 @@ class Workspace:
             known_at_least=outreach.known_at_least, service_needs_opt_in=outreach.service_needs_opt_in,
             ranks={name: rules.rank(play) for name, play in self.plays.items()},
             approve_first=approval.first, approve_bands=approval.bands, approve_worth_from=approval.worth_from,
-            approve_all=approval.all, worth=self.worth,
+            approve_all=approval.all, check_sender=outreach.check_sender and outreach.mailer != "console",
+            worth=self.worth,
             alarm=cases.fleet_alarm(self.store, outreach.hold_when_turned, int(self.clock.now())),
         )  # fmt: skip
 

@@ -71,6 +71,7 @@ pull_every = "1 day"
 threads = 4
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 

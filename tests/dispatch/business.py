@@ -34,6 +34,7 @@ postal_address = "1 Loopback Lane, 12700 Localhost"
 public_url = "https://keepwell.example"
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 

@@ -26,11 +26,11 @@ class Made:
 
 
 USAGE = frozenset({"usage_days", "usage_last_on", "usage_last_label"})
-TEMPLATES = {
+TEMPLATES = {variant.template: Made("service", frozenset({"usage_days"})) for play in PLAYS.values() for _, variant in play.variants} | {
     "went-quiet": Made("service", USAGE), "usage-drop": Made("service", USAGE), "usage-drop-team": Made("service", USAGE),
     "not-seen": Made("service", frozenset({"payment_last_on"})), "low-nps": Made("service", frozenset({"nps_answer_last_on"})),
     "open-tickets": Made("service", frozenset({"ticket_raised_count"})), "thriving": Made("marketing", USAGE),
-    "failed-payment": Made("transactional", frozenset({"payment_failed_last_on"})),
+    **{name: Made("transactional", frozenset({"payment_failed_last_on"})) for name in ("failed-payment", "failed-payment-again", "failed-payment-last")},
 }  # fmt: skip
 EVIDENCE = dict.fromkeys(USAGE, "x") | {"payment_last_on": "3 March", "payment_failed_last_on": "4 March"}
 DROPPED = Happening(
@@ -41,11 +41,13 @@ DROPPED = Happening(
 
 
 def mails(happening: Happening) -> list[str]:
-    return [one.effect.template for one in plan(PLAYS, TEMPLATES, happening)[0] if isinstance(one.effect, Mail)]
+    """The mails of first steps."""
+    intents = plan(PLAYS, TEMPLATES, happening).intents
+    return [one.effect.template for one in intents if isinstance(one.effect, Mail) and not one.effect.step]
 
 
 def refused(happening: Happening) -> list[tuple[str, str]]:
-    return [(one.play, one.rule) for one in plan(PLAYS, TEMPLATES, happening)[1]]
+    return list(dict.fromkeys((one.play, one.rule) for one in plan(PLAYS, TEMPLATES, happening).refusals))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_the_notice_of_a_failed_payment_goes_to_who_pays_and_else_to_the_main_pe
         intent.effect.to
         for happening in (failed, alone)
         for intent in plan(PLAYS, TEMPLATES, happening)[0]
-        if isinstance(intent.effect, Mail)
+        if isinstance(intent.effect, Mail) and not intent.effect.step
     ]
 
     assert to == ["pay@b.example", "ada@b.example"]
@@ -165,7 +167,7 @@ def test_a_mail_without_a_template_is_told_before_anything_runs() -> None:
     (problem,) = templates_missing(PLAYS, missing)
 
     assert (problem.file, "not-seen" in str(problem)) == ("usage-drop.toml", True)
-    assert templates_missing(PLAYS, TEMPLATES) == []
+    assert list(templates_missing(PLAYS, TEMPLATES)) == []
 
 
 def test_an_alert_title_that_names_something_unknown_is_told_before_anything_runs(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_a_mail_that_would_name_what_is_not_coming_in_is_not_written() -> None:
 
 
 def test_a_mail_carries_what_it_rests_on_until_it_leaves() -> None:
-    [mail] = [one.effect for one in plan(PLAYS, TEMPLATES, FAILED)[0] if isinstance(one.effect, Mail)]
+    mail = next(one.effect for one in plan(PLAYS, TEMPLATES, FAILED).intents if isinstance(one.effect, Mail))
 
     assert mail.rests_on == ("payment_failed",)
 

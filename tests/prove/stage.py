@@ -54,6 +54,7 @@ pull_every = "1 day"
 threads = 8
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 

@@ -65,6 +65,8 @@ class Rules:
     approve_worth_from: int = 0
     """Worth a month from which a person sees each message first; 0 for never."""
     approve_all: bool = False
+    check_sender: bool = True
+    """Whether what mailbox providers miss at the sender holds mails that are not transactional."""
     worth: Worth = field(default_factory=Worth)
     alarm: str = ""
     """Why everything waits: too many customers turned within a day."""
@@ -124,10 +126,8 @@ class Case:
     cool_down: int = 0
     """Seconds for which a play rests after it has acted."""
     reputation: str = "fine"
-    """fine, pause or stop: what complaints and bounces say."""
+    """fine, pause or stop: what complaints, bounces and the sender's records say."""
     reputation_why: str = ""
-    sender_faults: str = ""
-    """What mailbox providers miss at the sender, for mail that is not transactional."""
     in_doubt: str = ""
     """The earlier message of this play of which nobody knows whether it left."""
     held_out: bool = False
@@ -296,8 +296,6 @@ def deliverability(case: Case, rules: Rules) -> Objection | None:
         return Refuse("deliverability", case.reputation_why)
     if case.reputation == "pause" and case.purpose != TRANSACTIONAL:
         return Wait("deliverability", case.reputation_why, case.now + DAY)
-    if case.sender_faults and case.purpose != TRANSACTIONAL:
-        return Wait("deliverability", case.sender_faults, case.now + DAY)
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from worker.effects import Mail, Sms
 from worker.lib.clock import DAY, zone
 from worker.lib.store import Row, Store, sql
-from worker.plays import records
+from worker.plays import records, sending
 from worker.plays.arbiter import BILLING, MARKETING, MINUTE, TRANSACTIONAL, Case, Rules
 from worker.plays.files import Play
 from worker.plays.records import address_hash, has_left, open_now, switch
@@ -51,6 +51,7 @@ def case(
     unsteady, steady_at = _unsteady(store, play, stands, now)
     wanted, why = _approval(store, mail, rules, now, stands, effect_id)
     billing = play is not None and play.priority == BILLING
+    known_for = sending.reputation(store, mail.play, now, sender=rules.check_sender and not isinstance(mail, Sms))
     return Case(
         now=now, expires_at=mail.expires_at, purpose=mail.purpose,
         barred=_barred(store, mail, rules, planned=planned),
@@ -73,6 +74,7 @@ def case(
         over="" if billing else over,
         acted_at=store.value(sql("plays", "acted_before"), {**binds, "before": since}),
         cool_down=play.at_most_every * DAY if play else 0,
+        reputation=known_for.state, reputation_why=known_for.reason,
         in_doubt=f"nobody knows whether the last one to {doubt['target']} arrived" if doubt else "",
         held_out=held_out,
     )  # fmt: skip

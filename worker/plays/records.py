@@ -223,6 +223,7 @@ def present(
         days_to_renewal=None if (day := _day(renews_on)) is None else day - today,
         segment=told.get(SEGMENT, ("", 0))[0],
         lifecycle="new" if now - joined < new_for else "settled",
+        joined_day=local_day(joined, time_zone),
         worth=worth.of(told, now),
         language=told.get(LANGUAGE, ("", 0))[0].replace("_", "-").partition("-")[0].lower(),
         mobile=told.get(MOBILE, ("", 0))[0],

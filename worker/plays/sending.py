@@ -77,13 +77,13 @@ class Numbers:
     """… and how many of these could not be delivered for good; both 0 for all plays together."""
 
 
-def reputation(store: Store, play: str, now: int) -> Reputation:
-    """Whether mails of a play may leave, by its own numbers and by those of all plays.
+def reputation(store: Store, play: str, now: int, *, sender: bool = True) -> Reputation:
+    """Whether mails of a play may leave, by its own numbers and by those of all plays, and with `sender` by its records.
 
     Takes two or three short queries, and may be asked for each mail. A stop is noted the first time it is seen, and
     holds from then on until `lift`.
     """
-    everything = _weighed(store, "", now, _lacking(seen(store)))
+    everything = _weighed(store, "", now, _lacking(seen(store)) if sender else ())
     return limits.worse(everything, _weighed(store, play, now, ())) if play else everything
 
 

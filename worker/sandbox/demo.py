@@ -68,6 +68,7 @@ public_url = "http://127.0.0.1:{port}"
 port = {port}
 
 [outreach]
+check_sender = false
 mailer = "smtp"
 alerts = "slack"
 
