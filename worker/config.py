@@ -277,7 +277,10 @@ class Outreach(Section):
     texter: str = Field(
         "", description="The integration that sends text messages: twilio; nothing means none are sent."
     )
-    alerts: str = Field("console", description="The integration that tells the team: slack, or console.")
+    alerts: str = Field(
+        "console",
+        description="The integration that tells the team: slack, apprise (Teams, Discord, mail and many more), or console.",
+    )
     desk: str = Field(
         "", description="The integration in which your people get tasks; nothing means the CRM, where it can hold them."
     )

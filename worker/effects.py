@@ -5,7 +5,7 @@ An effect is a value. It becomes a row of the outbox with its own idempotency ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -101,6 +101,38 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """Something that a person can do from within a message."""
+
+    label: str
+    link: str
+    """A page that shows what it is about, and does it."""
+    value: str = ""
+    """What a button of the place itself sends back when it is pressed, "" for what can only be done on the page."""
+    sure: str = ""
+    """What such a button asks before it does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a message to the team."""
+
+    text: str
+    link: str = ""
+    buttons: Sequence[Button] = ()
+
+    def __post_init__(self) -> None:
+        """JSON, in which effects wait, knows neither tuples nor our classes."""
+        found = (Button(**one) if isinstance(one, dict) else one for one in self.buttons)
+        object.__setattr__(self, "buttons", tuple(found))
+
+    def in_words(self, said: Callable[[str], str] = str) -> str:
+        """For a place that shows text only: one line, with its links. `said` makes what it says harmless there."""
+        links = [self.link, *(f"{one.label}: {one.link}" for one in self.buttons)]
+        return " · ".join([said(" ".join(self.text.split())), *filter(None, links)])
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One message to the team."""
 
@@ -109,6 +141,13 @@ class Alert:
     title: str
     text: str
     link: str = ""
+    lines: Sequence[Line] = ()
+    """What it says beside the text, each with what can be done about it."""
+
+    def __post_init__(self) -> None:
+        """The same."""
+        found = (Line(**one) if isinstance(one, dict) else one for one in self.lines)
+        object.__setattr__(self, "lines", tuple(found))
 
 
 Effect = Standing | Mail | Task | Alert

@@ -286,8 +286,8 @@ class Removed:
 class Alerter(Protocol):
     """A place where the team reads."""
 
-    def send(self, alert: Alert) -> None:
-        """Post one message. Raises lib.http's Failure kinds."""
+    def send(self, alert: Alert) -> str | None:
+        """Post one message; gives a remark where it arrived and not all is well. Raises lib.http's Failure kinds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def _send(store: Store, alerter: Alerter, clock: Clock, queued: outbox.Queued) -
     if queued.attempts > 1:
         alert = replace(alert, title=f"(perhaps a repeat) {alert.title}")
     try:
-        alerter.send(alert)
+        remark = alerter.send(alert) or ""
     except GiveUp as failure:
         outbox.finish(store, queued.id, "failed", seconds(clock), str(failure))
         return "failed"
@@ -40,5 +40,5 @@ def _send(store: Store, alerter: Alerter, clock: Clock, queued: outbox.Queued) -
         after = failure.after if isinstance(failure, Retry) else None
         outbox.try_later(store, queued, seconds(clock), str(failure), after)
         return "later"
-    outbox.finish(store, queued.id, "done", seconds(clock))
+    outbox.finish(store, queued.id, "done", seconds(clock), remark)
     return "sent"

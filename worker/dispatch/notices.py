@@ -34,11 +34,11 @@ def send_waiting(store: Store, alerter: Alerter, clock: Clock, *, stop: Callable
 def _send(alerter: Alerter, title: str, text: str) -> tuple[str, str | None]:
     """(the state it is in now, why)."""
     try:
-        alerter.send(Alert("", title, text))
+        remark = alerter.send(Alert("", title, text))
     except Unsure as failure:
         return "unknown", str(failure)
     except GiveUp as failure:
         return "failed", str(failure)
     except Failure as failure:
         return "waiting", str(failure)
-    return "done", None
+    return "done", remark
