@@ -308,6 +308,17 @@ def test_who_unsubscribes_at_postmark_is_not_written_to_and_nobody_there_can_und
     assert here.stopped(ADA)
 
 
+def test_that_postmark_may_write_again_says_nothing(
+    postmark: PretendPostmark, mailer: PostmarkMailer, here: Front
+) -> None:
+    message, _ = _sent(postmark, mailer, here)
+    postmark.reactivated(message)
+    postmark.deliver_hooks()
+
+    assert here.take_in().mail_events == 0
+    assert not here.stopped(ADA)
+
+
 def test_a_machine_s_answer_is_no_answer(postmark: PretendPostmark, mailer: PostmarkMailer, here: Front) -> None:
     message, _ = _sent(postmark, mailer, here)
     postmark.answered(message, Auto_Submitted="auto-replied")
