@@ -1,6 +1,19 @@
 """Every command, thin: it reads its words, calls the part that does the work, and prints what came of it."""
 
-from worker.cli import changing, crm, facts, mail, opinions, review, scores, sending, setting_up, wheel
+from worker.cli import changing, crm, facts, mail, opinions, review, scores, sending, setting_up, trials, wheel
 from worker.cli.base import main
 
-__all__ = ["changing", "crm", "facts", "mail", "main", "opinions", "review", "scores", "sending", "setting_up", "wheel"]
+__all__ = [
+    "changing",
+    "crm",
+    "facts",
+    "mail",
+    "main",
+    "opinions",
+    "review",
+    "scores",
+    "sending",
+    "setting_up",
+    "trials",
+    "wheel",
+]
