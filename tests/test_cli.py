@@ -150,6 +150,15 @@ def test_kinds_of_act_are_released_by_name_and_a_backfill_at_a_pace(terminal: Te
     assert terminal("drafts") == "none\n"
 
 
+def test_without_a_crm_nothing_of_ours_can_be_kept_put_right_or_put_back(terminal: Terminal, tmp_path: Path) -> None:
+    assert "keap: is not set up" in terminal("snapshot", code=2)
+    assert "take one with: keepwell snapshot" in terminal("restore", str(tmp_path / "none.json"), code=2)
+    assert "0 contacts looked at, 0 differ; nothing is queued." in terminal("reconcile", "--dry-run")
+    assert "no customer" in terminal("take-back", "nobody", code=2).lower()
+    assert "The mode becomes watch" in terminal("uninstall", "--dry-run")
+    assert json.loads(terminal("uninstall", "--yes", "--json"))["left"] == []
+
+
 def test_a_change_of_mode_that_nobody_confirms_does_not_happen(terminal: Terminal) -> None:
     terminal.script("mode", "live", code=1)
 

@@ -309,3 +309,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | Non
         load(tmp_path, {})
 
     assert str(caught.value).endswith(says)
+
+
+def test_a_trial_names_who_may_be_reached(tmp_path: Path) -> None:
+    text = '[workspace]\nname = "A"\n[outreach]\nonly_to = ["ann@acme.example", "@acme.example"]\n[crm]\nonly_contacts = ["7"]\n'
+    found = config(tmp_path, text)
+    assert (found.outreach.only_to, found.crm.only_contacts) == (("ann@acme.example", "@acme.example"), ("7",))
+
+    for wrong in ("acme.example", "@acme", "ann@acme@example.com", "@"):
+        (line,) = told(tmp_path, f'[workspace]\nname = "A"\n[outreach]\nonly_to = ["{wrong}"]\n')
+        assert 'write an e-mail address, or an @ and a domain, as in "@acme.example"' in line

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.dispatch.business import Business
-from worker import check, controls, nightly
+from worker import check, controls, nightly, snapshots
 from worker.dispatch import edits
 from worker.lib.clock import DAY, HOUR
 from worker.reconcile import Reconciled, reconcile
 from worker.river import Turn, turn
+from worker.schedule import Wheel
 
 
 def live(here: Business, *names: str) -> list[str]:
@@ -240,3 +241,21 @@ def test_a_night_keeps_a_snapshot_mends_what_differs_and_says_what_it_could_not(
     nightly.look(here.workspace)
     assert not any("last night" in line for line in check.check(here.workspace).findings)
     assert here.shown(bob)[0] == {"Health: green"}
+
+
+def test_the_schedule_looks_once_a_day_after_everybody_was_looked_at(here: Business) -> None:
+    (ada,) = live(here)
+    here.keap.human_untag(ada, "Health: green")
+    wheel = Wheel(here.workspace)
+    wheel.nightly()
+    assert snapshots.kept(here.workspace) == []
+
+    wheel.daily()
+    for _ in range(3):
+        Wheel(here.workspace).nightly()
+        reads = len(here.keap.calls)
+
+    assert [one.name for one in snapshots.kept(here.workspace)] == ["2026-01-01.json"]
+    assert len(here.keap.calls) == reads  # the second and third asked nobody
+    here.write()
+    assert len(here.shown(ada)[0]) == 1

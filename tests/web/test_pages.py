@@ -187,6 +187,25 @@ def test_a_customers_page_says_why_what_was_done_and_what_was_not(any_house: Hou
     assert "stripe cus_Ann (known by" in text
 
 
+def test_what_somebody_changed_in_the_crm_is_shown_and_can_be_taken_back(any_house: House) -> None:
+    customer_id = fill(any_house, "ann")
+    edit = {
+        "source": "keap", "contact_id": "1ann", "what": "field", "name": "9", "ours": "71", "theirs": "<b>99</b>",
+        "band": "green", "now": any_house.now,
+    }  # fmt: skip
+    any_house.store.run(sql("dispatch", "put_edit"), edit)
+    browser, address = any_house.operator(), f"/customers/{customer_id}"
+    page = Page(browser.get(address).get_data(as_text=True))
+    assert "somebody put 9 '<b>99</b>' in the place of '71'" in page.text
+
+    form = {"csrf": page.value("csrf"), "by": " "}
+    assert browser.post(f"{address}/take-back", data=form).status_code == 400
+    assert browser.post(f"{address}/take-back", data={**form, "by": "Olga"}).status_code == 303
+
+    assert "in the place of" not in browser.get(address).get_data(as_text=True)
+    assert any_house.store.value("select ended_why from edits") == "taken back by Olga"
+
+
 def test_the_mail_that_is_shown_does_not_hold_its_readers_way_out(house: House) -> None:
     customer_id = fill(house, "Ann")
     token = house.workspace.sign("eff_1")

@@ -63,6 +63,14 @@ def pages(workspace: Workspace) -> Blueprint:
             return redirect(url_for("pages.customer", customer_id=kept), 303)
         return render_template("customer.html", **customer_of(workspace, kept, seconds(workspace.clock)))
 
+    @blueprint.post("/customers/<customer_id>/take-back")
+    def take_back(customer_id: str) -> AnyResponse:
+        kept, by = _kept(workspace, customer_id), request.form.get("by", "").strip()[:100]
+        if not by:
+            abort(400, "Say who you are.")
+        controls.take_back(workspace, kept, by)
+        return redirect(url_for("pages.customer", customer_id=kept), 303)
+
     @blueprint.get("/customers/<customer_id>/score.svg")
     def chart(customer_id: str) -> Response:
         history = scoring.history(workspace.store, _kept(workspace, customer_id))
@@ -255,6 +263,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "shown": [row for row in effects if row["kind"] == "standing"],
         "refusals": store.rows(sql("web", "refusals"), binds),
         "opinions": opinions.shown(workspace, customer_id),
+        "taken": controls.taken(workspace, customer_id),
         "facts": _facts(workspace, customer_id, now),
         "recent_days": RECENT_DAYS,
         "chart_width": WIDTH,
