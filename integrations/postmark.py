@@ -76,7 +76,7 @@ class PostmarkSettings(Settings):
 
 
 def connect(settings: PostmarkSettings, clock: Clock) -> Http:
-    """Postmark's connection. No limit is published; eight at once are what it advises at most."""
+    """Postmark's connection. No limit is published; a 429 is heeded."""
     return Http(
         "Postmark",
         settings.base_url,
@@ -198,8 +198,8 @@ def _incoming_mail(mail: Mapping[str, Any]) -> dict[str, Any]:
 
 # -- parse ------------------------------------------------------------------------------------------------------------
 
-_ANSWERED: Final = re.compile(r"<([0-9a-f-]{36})@[a-z.]*mtasv\.net>")
-"""Postmark writes the Message-ID of what it sends from its own name of the mail."""
+_ANSWERED: Final = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@[^<>@]+>")
+"""Postmark writes the Message-ID of what it sends from its own name of the mail, at mtasv.net or a domain of the sender's."""
 
 
 def parse(delivery: Delivery, settings: PostmarkSettings) -> Parsed:

@@ -152,7 +152,14 @@ def test_an_answer_belongs_to_the_newest_message_that_had_left_by_then(store: St
     assert store.value("select effect_id from mail_events") == ada
 
 
-@pytest.mark.parametrize("word", list(MailWord))
+def test_an_answer_to_something_else_is_an_answer_all_the_same(store: Store, ada: str) -> None:
+    told(store, event(MailWord.REPLIED, reference="a colleague's mail"))
+
+    assert store.value("select effect_id from mail_events") == ada
+    assert [kind for kind, *_ in facts(store)] == ["mail_replied"]
+
+
+@pytest.mark.parametrize("word", [word for word in MailWord if word is not MailWord.REPLIED])
 def test_what_others_send_through_the_same_account_may_end_an_address_and_tells_nothing_else(
     store: Store, ada: str, word: MailWord
 ) -> None:

@@ -308,6 +308,19 @@ def test_who_unsubscribes_at_postmark_is_not_written_to_and_nobody_there_can_und
     assert here.stopped(ADA)
 
 
+@pytest.mark.parametrize("domain", ["mtasv.net", "mail.business.example"])
+def test_an_answer_names_what_it_answers(
+    postmark: PretendPostmark, mailer: PostmarkMailer, here: Front, domain: str
+) -> None:
+    first, first_id = _sent(postmark, mailer, here)
+    _sent(postmark, mailer, here)
+    postmark.answered(first, In_Reply_To=f"<{first.message_id.upper()}@{domain}>")
+    postmark.deliver_hooks()
+    here.take_in()
+
+    assert here.store.rows("select effect_id from mail_events") == [{"effect_id": first_id}]
+
+
 def test_that_postmark_may_write_again_says_nothing(
     postmark: PretendPostmark, mailer: PostmarkMailer, here: Front
 ) -> None:

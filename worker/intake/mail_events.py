@@ -1,8 +1,9 @@
 """What channels tell of messages: whose it is, the fact it makes, the address it ends, and the doubt it settles.
 
-An event is about a message of ours by our own name of it, else by the channel's; where it tells neither (a reply, an
-opt-out by text message), it is about the newest message to that address. One that names a message which is not ours came
-from what somebody else sends through the same account: nothing is kept of it, but it may end the address.
+An event is about a message of ours by our own name of it, else by the channel's. Where it tells neither (an opt-out by
+text message), and where it is an answer, whatever it answers, it is about the newest message to that address. Any other
+that names a message which is not ours came from what somebody else sends through the same account: nothing is kept of it,
+but it may end the address.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def _about(store: Store, event: MailEvent, address: str) -> _Message | None:
     row = store.row(sql("intake", "message_named"), {"effect_id": event.effect_id}) if event.effect_id else None
     if row is None and event.reference:
         row = store.row(sql("intake", "message_under"), {"reference": event.reference})
-    if row is None and not event.effect_id and not event.reference and address:
+    nameless = not event.effect_id and not event.reference
+    if row is None and address and (nameless or event.word is MailWord.REPLIED):
         row = store.row(sql("intake", "message_to"), {"address": address, "at": event.at})
     return _Message(row["id"], row["customer_id"]) if row else None
 

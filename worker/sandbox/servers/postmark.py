@@ -213,7 +213,7 @@ class PretendPostmark(PretendVendor):
 
     def answered(self, message: Message, words: str = "Thank you!", **headers: str) -> None:
         """The recipient writes back, to an address whose mail comes in here."""
-        listed = {"In-Reply-To": f"<{message.message_id}@mtasv.net>", "Message-ID": "<1@mail.example>", **headers}
+        listed = {"In_Reply_To": f"<{message.message_id}@mtasv.net>", "Message_ID": "<1@mail.example>", **headers}
         self._post_to_hooks(
             {
                 "FromName": "", "MessageStream": "inbound", "From": message.to,
