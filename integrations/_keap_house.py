@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from integrations._keap_calls import API, identifier, listed, model
-from worker.integration import CrmIds, CrmNames
+from worker.integration import Begin, CrmIds, CrmNames
 from worker.lib.http import GiveUp, Http, Unsure
 
 CREATED_TYPES: Final[Mapping[str, str]] = {
@@ -37,7 +37,9 @@ LOOK_AFTER: Final = 10.0
 Record = Mapping[str, Any]
 
 
-def find_or_create(http: Http, names: CrmNames, *, adopt: bool, known: CrmIds) -> CrmIds:
+def find_or_create(
+    http: Http, names: CrmNames, *, adopt: bool, known: CrmIds, begin: Begin = lambda making: None
+) -> CrmIds:
     """Find our things, or create them. Raises GiveUp, before anything is created, while a name is taken by others."""
     house = _look(http, names, known)
     faults = _misfits(house) + ([] if adopt else _foreign(house))
@@ -46,14 +48,16 @@ def find_or_create(http: Http, names: CrmNames, *, adopt: bool, known: CrmIds) -
             f"Keap has {'; '.join(faults)}, which Keepwell did not make. Rename them in Keap, give Keepwell's own other"
             " names, or let Keepwell adopt them"
         )
+    if lacking := house.lacking:
+        begin([*dict.fromkeys([*known.making, *lacking])])
     if any(not found for found in house.tags.values()) and not house.categories:
         category = {"name": names.category, "description": OURS}
         look = partial(_categories, http, names.category)
         house = replace(house, categories=[{"id": _create(http, "/tags/categories", category, look)}])
-    made = set(known.made)
+    made = {*known.made, *house.made_before}
     tags = {band: _tag_id(http, house, band, made) for band in names.tags}
     fields = {key: _field_id(http, house, key, made) for key in names.fields}
-    return CrmIds(tags, fields, tuple(sorted(made & {*tags.values(), *fields.values()})))
+    return CrmIds(tags, fields, tuple(sorted(made & {*tags.values(), *fields.values()})))  # nothing is in the making
 
 
 def fields_called(http: Http, label: str) -> list[Record]:
@@ -85,6 +89,23 @@ class _House:
         held = {category_of(tag) for tags in self.tags.values() for tag in tags if identifier(tag) in known}
         return bool(self.categories) and (self.categories[0].get("description") == OURS or self.category_id in held)
 
+    @property
+    def things(self) -> Mapping[str, Sequence[Record]]:
+        """What there is under each of our names, by the words of `CrmIds.making`."""
+        return {f"tag:{band}": found for band, found in self.tags.items()} | {
+            f"field:{key}": found for key, found in self.fields.items()
+        }
+
+    @property
+    def lacking(self) -> list[str]:
+        """What has to be made."""
+        return [thing for thing, found in self.things.items() if not found]
+
+    @property
+    def made_before(self) -> set[str]:
+        """The ids of what we had begun to make when we broke off, and which is there."""
+        return {identifier(one) for thing in self.known.making for one in self.things.get(thing, ())}
+
 
 def _look(http: Http, names: CrmNames, known: CrmIds) -> _House:
     remembered = {identifier(tag): tag for tag in _tags_by_id(http, known.tags.values())}
@@ -108,7 +129,7 @@ def _look(http: Http, names: CrmNames, known: CrmIds) -> _House:
 def _foreign(house: _House) -> list[str]:
     """What bears one of our names and is not ours."""
     ours = house.category_id if house.has_our_category else "none of ours"
-    known = {*house.known.tags.values(), *house.known.fields.values()}
+    known = {*house.known.tags.values(), *house.known.fields.values(), *house.made_before}
     found = []
     if house.categories and not house.has_our_category:
         found.append(f"a tag category {house.names.category!r}")

@@ -27,7 +27,7 @@ from integrations._keap_calls import (
 from integrations._keap_fields import FieldWork, differing
 from integrations._keap_house import fields_called, find_or_create
 from worker.facts import CrmContact
-from worker.integration import CrmIds, CrmNames, FieldResult
+from worker.integration import Begin, CrmIds, CrmNames, FieldResult
 from worker.lib.clock import Clock
 from worker.lib.http import LONGEST_WAIT, Failure, GiveUp, Held, Http, Reply, Retry, Unsure
 
@@ -59,13 +59,16 @@ class KeapCrm:
         self._types: dict[str, str] = {}
         self._random = random.Random()  # noqa: S311  jitter, not secrecy
 
-    def find_or_create(self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None) -> CrmIds:
+    def find_or_create(
+        self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None, begin: Begin = lambda making: None
+    ) -> CrmIds:
         """Find our category, tags and fields, or create them; nothing is created while a name is taken by others.
 
         Ours are: the category with our description, the tags in it, and the tags and fields in `known`. Anything else
-        of the same name is somebody else's: taken over with `adopt`, else GiveUp names them all.
+        of the same name is somebody else's: taken over with `adopt`, else GiveUp names them all. What `known` says we
+        had begun to make is ours too.
         """
-        return find_or_create(self._http, names, adopt=adopt, known=known or CrmIds({}, {}))
+        return find_or_create(self._http, names, adopt=adopt, known=known or CrmIds({}, {}), begin=begin)
 
     def field_called(self, label: str) -> str:
         """The id of the contacts' custom field of that label; "" where there is none, or several."""

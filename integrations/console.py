@@ -16,6 +16,7 @@ from worker.effects import Alert, Task
 from worker.facts import CrmContact
 from worker.integration import (
     Alerter,
+    Begin,
     Colleague,
     Crm,
     CrmIds,
@@ -84,7 +85,9 @@ class ConsoleCrm:
         self.contacts = {contact.contact_id: contact for contact in contacts}
         self._made = CrmIds({}, {})
 
-    def find_or_create(self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None) -> CrmIds:
+    def find_or_create(
+        self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None, begin: Begin = lambda making: None
+    ) -> CrmIds:
         """Nothing here can belong to others, so nothing is refused; an id says what it is the id of."""
         ids = CrmIds({band: f"tag:{band}" for band in names.tags}, {key: f"field:{key}" for key in names.fields})
         if ids not in (known, self._made):

@@ -6,7 +6,7 @@ Every file in `integrations/` ends with `INTEGRATION = Integration(…)`. A part
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -118,18 +118,30 @@ class CrmIds:
     fields: Mapping[str, str]
     made: tuple[str, ...] = ()
     """Those of these ids that we made ourselves; the others were there before, and stay when we go."""
+    making: tuple[str, ...] = ()
+    """What we had begun to make when we broke off (`tag:red`, `field:score`): what is there by now under that name of
+    ours is ours."""
 
     def __post_init__(self) -> None:
         """JSON, in which they are remembered, knows no tuples."""
         object.__setattr__(self, "made", tuple(self.made))
+        object.__setattr__(self, "making", tuple(self.making))
+
+
+Begin = Callable[[Collection[str]], None]
+"""Is told what is about to be made, in the words of `CrmIds.making`."""
 
 
 class Crm(Protocol):
     """A CRM that shows our standing on a contact. Ids are the CRM's, as text. Raises lib.http's Failure kinds."""
 
-    def find_or_create(self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None) -> CrmIds:
+    def find_or_create(
+        self, names: CrmNames, *, adopt: bool, known: CrmIds | None = None, begin: Begin = lambda making: None
+    ) -> CrmIds:
         """Find our category, tags and fields, or create them. `known` is what an earlier call gave.
 
+        `begin` is told what is lacking, as in `CrmIds.making`, before the first of it is made: who remembers that, and
+        hands it in should we break off, is not told afterwards that our own things are somebody else's.
         Raises GiveUp where a thing of that name exists that we did not make, unless `adopt`.
         """
 
@@ -326,7 +338,7 @@ class Integration:
 
 
 __all__ = [
-    "Alerter", "Colleague", "Crm", "CrmIds", "CrmNames", "Desk", "FieldResult", "History", "Incoming", "Integration",
-    "Letter", "Logged", "Mailer", "Page", "Parse", "Pull", "Receipt", "Refused", "Removed", "SecretStr", "Settings",
-    "Sought", "Verify",
+    "Alerter", "Begin", "Colleague", "Crm", "CrmIds", "CrmNames", "Desk", "FieldResult", "History", "Incoming",
+    "Integration", "Letter", "Logged", "Mailer", "Page", "Parse", "Pull", "Receipt", "Refused", "Removed", "SecretStr",
+    "Settings", "Sought", "Verify",
 ]  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -215,13 +215,24 @@ class Workspace:
 
     def crm_ids(self, crm: Crm) -> CrmIds:
         """Our things in the CRM by its ids: found or created the first time, remembered afterwards."""
-        known = self.known_crm_ids
-        ids = crm.find_or_create(self.crm_names, adopt=self.config.crm.adopt, known=known)
+        making = switch(self.store, self._crm_making, "[]")
+        known = replace(self.known_crm_ids or CrmIds({}, {}), making=json.loads(making))
+        ids = crm.find_or_create(self.crm_names, adopt=self.config.crm.adopt, known=known, begin=self._begin_crm_ids)
         if ids != known:
             said = {"tags": dict(ids.tags), "fields": dict(ids.fields), "made": ids.made}
             text = json.dumps(said, sort_keys=True)
-            switches.set_switch(self.store, self._crm_ids, text, int(self.clock.now()))
+            with self.store.atomic():
+                switches.set_switch(self.store, self._crm_ids, text, int(self.clock.now()))
+                self._begin_crm_ids(())
         return ids
+
+    def _begin_crm_ids(self, making: Collection[str]) -> None:
+        """Remember what is about to be made in the CRM: a crash in the midst must not make it somebody else's."""
+        switches.set_switch(self.store, self._crm_making, json.dumps([*making]), int(self.clock.now()))
+
+    @property
+    def _crm_making(self) -> str:
+        return f"crm_making:{self.crm_source}"
 
     @property
     def _crm_ids(self) -> str:

@@ -490,6 +490,42 @@ def test_what_somebody_deleted_in_keap_is_made_again(keap: PretendKeap, crm: Kea
     assert again.fields["band"] == made.fields["band"]
 
 
+@pytest.mark.parametrize("made_before", range(1 + 3 + 4 + 1))
+def test_what_we_had_begun_to_make_when_we_broke_off_is_ours(
+    keap: PretendKeap, crm: KeapCrm, monkeypatch: pytest.MonkeyPatch, made_before: int
+) -> None:
+    post, begun, left = Http.post, list[list[str]](), iter(range(made_before))
+
+    def dies(http: Http, path: str, **more: Any) -> Reply:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return post(http, path, **more)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Http, "post", dies)
+        crm.find_or_create(NAMES, adopt=False, begin=lambda making: begun.append([*making]))
+    assert len(begun) == 1
+
+    again = crm.find_or_create(NAMES, adopt=False, known=CrmIds({}, {}, making=tuple(begun[0])))
+
+    assert keap.writes() == 1 + 3 + 4
+    assert (again.making, set(again.made)) == ((), {*again.tags.values(), *again.fields.values()})
+
+
+def test_what_was_there_before_we_began_is_not_taken_for_ours_after_a_crash(keap: PretendKeap, crm: KeapCrm) -> None:
+    tag, custom = keap.ensure_tag("Health: red", "Sales"), keap.ensure_field("Health score", "DECIMAL_NUMBER")
+    begun = list[list[str]]()
+    crm.find_or_create(NAMES, adopt=True, begin=lambda making: begun.append([*making]))
+
+    again = crm.find_or_create(NAMES, adopt=True, known=CrmIds({}, {}, making=tuple(begun[0])))
+
+    assert (again.tags["red"], again.fields["score"]) == (tag, custom)
+    assert not {tag, custom} & set(again.made)
+    assert len(again.made) == 2 + 3
+    with pytest.raises(GiveUp, match="a custom field 'Health score', which Keepwell did not make"):
+        crm.find_or_create(NAMES, adopt=False, known=CrmIds({}, {}, making=tuple(begun[0])))
+
+
 def test_names_that_others_use_are_all_told_before_anything_is_made(keap: PretendKeap, crm: KeapCrm) -> None:
     keap.ensure_tag("Health: red", "Sales")
     keap.ensure_tag("Other", "Keepwell")
