@@ -15,7 +15,7 @@ from tests.crash import traps
 from tests.crash.stage import Shot, Stage
 from tests.crash.verdict import Judgement, Picture, judge, look, sound_after_kill
 
-NAMED: Final = 0.75
+NAMED: Final = 0.82
 """Of all kills, how many are at the named points in turn, at most."""
 
 
@@ -68,6 +68,7 @@ class Campaign:
         again, killed, acknowledged = self._day((), "")
         faults = judge(stage, self.peace, again, killed, acknowledged).faults
         assert not faults, f"two days in peace differ: {faults}"
+        assert not again.tables["open"], f"the day is not through: {again.tables['open']}\n{stage.log()}"
         self._lasts = self._last_life
         self.points = traps.named(stage.page.counts())
         self.figures = Figures(points_there=len(self.points), seconds=time.monotonic() - began)
@@ -96,7 +97,7 @@ class Campaign:
 
     def _any(self) -> Shot:
         """A moment or a point, as the dice fall."""
-        if self._dice.random() < 0.7:
+        if self._dice.random() < 0.8:
             return Shot(after=self._dice.uniform(0, self._lasts))
         return Shot(self._dice.choice(self.points))
 

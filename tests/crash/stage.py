@@ -41,7 +41,7 @@ from worker.sandbox.servers.mailbox import Mailbox
 from worker.sandbox.servers.slack import PretendSlack
 from worker.sandbox.servers.stripe import PretendStripe
 from worker.web import auth
-from worker.workspace import Workspace, open_workspace
+from worker.workspace import open_workspace
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 AWAY: Final = 100
@@ -163,8 +163,11 @@ class Stage:
 
     # -- the morning --------------------------------------------------------------------------------------------------
 
-    def prepare(self, seed: int) -> None:
-        """Go live yesterday, let today's things happen, and keep how everything stands."""
+    def prepare(self, seed: int, *, first: bool) -> None:
+        """Go live yesterday, let today's things happen, and keep how everything stands.
+
+        With `first` nothing has been written to the CRM yet: it is today that our tags and fields are made there.
+        """
         self.page.set(business.YESTERDAY - 300)
         self.customers = business.enter(self.keap, self.stripe, seed)
         setup.migrate(self.folder, self.environ)
@@ -177,7 +180,12 @@ class Stage:
         app.extensions["receiver"].close()
         assert told.status_code == 202, told.text
         self.page.set(business.YESTERDAY)
-        self._go_live(workspace)
+        turn(workspace)
+        set_switch(workspace.store, "canary:keap", "replaces", int(self.page.now()))
+        controls.set_mode(workspace, "live")
+        if not first:
+            done = turn(workspace, pulls=False, everyone=True)
+            assert done.written.contacts == len(self.customers), done
         self.ours = {"tags": set(workspace.config.crm.tags.values()), "fields": dict(workspace.config.crm.fields)}
         workspace.close()
         self.page.set(business.TODAY - HOUR)
@@ -185,13 +193,6 @@ class Stage:
         business.happen(self.customers, self.keap, self.stripe)
         self.page.set(business.TODAY)
         self._keep()
-
-    def _go_live(self, workspace: Workspace) -> None:
-        turn(workspace)
-        set_switch(workspace.store, "canary:keap", "replaces", int(self.page.now()))
-        controls.set_mode(workspace, "live")
-        done = turn(workspace, pulls=False, everyone=True)
-        assert done.written.contacts == len(self.customers), done
 
     def _vendors(self) -> dict[str, Any]:
         return {
@@ -346,7 +347,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def set_up(folder: Path, database: str, nursery: Nursery, *, deduplicates: bool, seed: int = 1) -> Iterator[Stage]:
+def set_up(
+    folder: Path, database: str, nursery: Nursery, *, deduplicates: bool, seed: int = 1, first: bool = False
+) -> Iterator[Stage]:
     """A stage on `sqlite` or `postgresql`, with a mail channel that deduplicates or plain SMTP, on the morning of the day."""
     schema = f"crash_{secrets.token_hex(8)}" if database == "postgresql" else ""
     folder = folder / f"crash-{secrets.token_hex(6)}"
@@ -372,7 +375,7 @@ def set_up(folder: Path, database: str, nursery: Nursery, *, deduplicates: bool,
         folder, environ, page, _free_port(), nursery, keap, stripe, slack, mailbox, post, deduplicates, schema
     )
     try:
-        stage.prepare(seed)
+        stage.prepare(seed, first=first)
         yield stage
     finally:
         if schema:

@@ -43,9 +43,10 @@ _ALIKE: Final = {
     ),
     "messages": "select email, play, purpose, template, subject, basis from messages order by email, play",
     "open": (
-        "select 'effect ' || lane || ' ' || state as what, target from effects where state in ('waiting', 'sending')"
+        "select 'effect ' || lane || ' ' || state as what, target from effects"
+        " where state = 'sending' or (state = 'waiting' and due_at <= :now)"
         " union all select 'delivery of ' || source, external_id from deliveries where parsed_at is null"
-        " union all select 'lease', name from leases"
+        " union all select 'lease', name from leases order by 1, 2"
     ),
 }
 """What must come out the same, and what of it."""
@@ -96,7 +97,8 @@ class Judgement:
 def look(stage: Stage) -> Picture:
     """See how the day has ended."""
     with stage.opened() as store:
-        tables = {name: store.rows(text) for name, text in _ALIKE.items()}
+        now = {"now": int(stage.page.now())}
+        tables = {name: store.rows(text, now if ":now" in text else {}) for name, text in _ALIKE.items()}
         unknown = store.rows("select target from effects where state = 'unknown' and lane = 'mail'")
         journal = {
             (row["contact_id"], row["what"], row["name"], row["after"])
