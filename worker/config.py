@@ -375,15 +375,32 @@ class Member(Section):
     """One of your people, under the CRM's id."""
 
     name: str = Field("", description="What this person is called.")
-    email: Address = Field("", description="Where the morning message goes.")
+    email: Address = Field(
+        "", description="Where the morning message goes, where your mailer can reach it; else to the team's channel."
+    )
     deputy: str = Field("", description="The CRM's id of who stands in during absences.")
     away: tuple[Absence, ...] = Field((), description='Absences, ["2026-07-01 to 2026-07-14"].')
     tasks_a_day: int = Field(0, ge=0, le=100, description="Another limit for this person; 0 for everybody's.")
 
 
-class Team(Section):
-    """Your people, and how much of a day they are given."""
+Weekday = Annotated[
+    Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    BeforeValidator(lambda given: given.strip().lower() if isinstance(given, str) else given),
+]
 
+
+class Team(Section):
+    """Your people, how much of a day they are given, and when they are told what to do first."""
+
+    morning_at: TimeOfDay = Field(
+        "08:00",
+        validate_default=True,
+        description="When each of them is told what changed and what to do first, business time; closed_days are left out.",
+    )
+    morning_days: tuple[Weekday, ...] = Field(
+        ("monday", "tuesday", "wednesday", "thursday", "friday"),
+        description="The days on which they are told; [] for no morning messages.",
+    )
     tasks_a_day: int = Field(5, ge=1, le=100, description="At most so many tasks a person and day.")
     fallback: str = Field("", description="The CRM's id of who gets the tasks of customers without an owner.")
     people: dict[str, Member] = Field({}, description='Each under the CRM\'s id: { "17" = { name = "Cleo" } }.')

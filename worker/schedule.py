@@ -16,7 +16,7 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from worker import deliverability, nightly, river
+from worker import deliverability, feedback, nightly, river
 from worker.dispatch.outbox import STRANDED_AFTER
 from worker.lib.clock import seconds, zone
 from worker.lib.dns import Resolver
@@ -47,6 +47,7 @@ class Wheel:
         self._workspace, self._resolver = workspace, resolver
         self._lease = Lease(workspace.store, workspace.clock, "wheel")
         self._pull_lease = Lease(workspace.store, workspace.clock, "pull")
+        self._team_lease = Lease(workspace.store, workspace.clock, "team")
         self._one_at_a_time = threading.Lock()
         self._wake = threading.Event()
         self._over = threading.Event()
@@ -109,6 +110,11 @@ class Wheel:
         if self._done.get("daily") == slot or self._lease.slot_is_taken("daily", slot):
             self._see_to("nightly", slot, lambda: self._nightly(slot))
 
+    def weekly(self) -> None:
+        """Put together what customers lack, once a week."""
+        if week := feedback.is_time(self._workspace):
+            self._see_to("weekly", week, lambda: self._weekly(week))
+
     def _pull(self, slot: str) -> bool:
         with self._pull_lease.held() as mine:
             if not mine:
@@ -143,6 +149,13 @@ class Wheel:
         for line in night.told:
             log.info("nightly: %s", line)
         return True
+
+    def _weekly(self, week: str) -> bool:
+        with self._team_lease.held() as mine:
+            if mine and not self._team_lease.slot_is_taken("weekly", week):
+                feedback.tell(self._workspace, week)
+                self._team_lease.take_slot("weekly", week)
+            return mine
 
     def _see_to(self, job: str, slot: str, work: Callable[[], bool]) -> None:
         """Do the work of a slot unless it is done; what could not be done is tried again at a later look."""
@@ -206,7 +219,7 @@ class Wheel:
             executors={"default": ThreadPoolExecutor(2)}, timezone=zone(self._workspace.time_zone),
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )  # fmt: skip
-        for job in (self.pull, self.daily, self.nightly):
+        for job in (self.pull, self.daily, self.nightly, self.weekly):
             now = datetime.now(zone(self._workspace.time_zone))
             scheduler.add_job(job, "interval", seconds=LOOKS_AT_CALENDAR_EVERY, next_run_time=now)
         scheduler.start()
@@ -227,7 +240,7 @@ class Wheel:
 
     def abandon(self) -> None:
         """Give the leases back although a turn is still being made; the caller ends the process with the next line."""
-        for lease in (self._lease, self._pull_lease):
+        for lease in (self._lease, self._pull_lease, self._team_lease):
             lease.release()
 
     def _end(self) -> None:

@@ -1,6 +1,6 @@
 """Every command, thin: it reads its words, calls the part that does the work, and prints what came of it."""
 
-from worker.cli import changing, crm, facts, mail, opinions, review, scores, sending, setting_up, trials, wheel
+from worker.cli import changing, crm, facts, mail, opinions, review, scores, sending, setting_up, team, trials, wheel
 from worker.cli.base import main
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "scores",
     "sending",
     "setting_up",
+    "team",
     "trials",
     "wheel",
 ]
