@@ -15,7 +15,7 @@ from worker.lib.clock import DAY, end_of_day, local_day
 from worker.lib.ids import new_id
 from worker.lib.rounding import half_up, plain
 from worker.lib.store import Row, Store, sql
-from worker.plays import arbiter, cases, modes, rules
+from worker.plays import arbiter, cases, modes, rules, trials
 from worker.plays import records as plays
 from worker.plays.files import Play, Template
 from worker.plays.people import People
@@ -27,6 +27,8 @@ from worker.scoring.choice import Deck
 from worker.scoring.dealing import dealt
 from worker.scoring.rests import below, names_in
 from worker.scoring.score import Assessment, Override, assess
+
+_HELD_OUT: Final = ("holdout", "kept apart, to see what this play does")
 
 BATCH = 500
 """Customers that are read, judged and kept together: a transaction. Only so many are in memory."""
@@ -61,6 +63,8 @@ class Terms:
     people: People = field(default_factory=lambda: People({}, 8))
     new_for: int = 60 * DAY
     """Seconds after joining for which a customer is new."""
+    hold_outs: Mapping[str, trials.HoldOut] = field(default_factory=dict)
+    """play -> its hold-out, of those that are on."""
     popular: tuple[str, ...] = ()
     """What many customers use, the commonest first; read only where a play looks at it."""
     not_coming_in: frozenset[str] = frozenset()
@@ -421,6 +425,7 @@ def _act(
         if effect_id and state == "draft":
             outbox.drop_older_drafts(store, effect.contact_id, effect_id, now)
     planned = _planned(store, terms, one, change, score_id)
+    held_out = _held_out(store, terms, one, planned)
     for play, occasion in planned.fired.items():
         if not _waits_for_source(planned, play):  # when it is back, what is still true is acted on
             plays.keep_fired(store, one.customer.id, play, occasion, now)
@@ -428,7 +433,16 @@ def _act(
         plays.keep_refusal(store, refusal, now)
     done.refused += len(planned.refusals)
     for intent in planned.intents:
-        _put(store, terms, one, intent, change_id, done)
+        _put(store, terms, one, intent, change_id, done, held_out=intent.play in held_out)
+
+
+def _held_out(store: Store, terms: Terms, one: _Decided, planned: rules.Plan) -> frozenset[str]:
+    """The plays that leave this customer alone, by lot: drawn before anything is queued, whatever would have come of it."""
+    return frozenset(
+        play for play, occasion in planned.fired.items()
+        if (hold_out := terms.hold_outs.get(play))
+        and trials.assign(store, hold_out, one.customer.id, one.moment.at, occasion)
+    )  # fmt: skip
 
 
 def _waits_for_source(planned: rules.Plan, play: str) -> bool:
@@ -436,8 +450,9 @@ def _waits_for_source(planned: rules.Plan, play: str) -> bool:
 
 
 def _put(
-    store: Store, terms: Terms, one: _Decided, intent: rules.Intent, change_id: str | None, done: Assessed
-) -> None:
+    store: Store, terms: Terms, one: _Decided, intent: rules.Intent, change_id: str | None, done: Assessed, *,
+    held_out: bool,
+) -> None:  # fmt: skip
     """Queue one effect; one that reaches the customer has been asked about before."""
     now, effect, verdict = one.moment.at, intent.effect, None
     state = modes.pool(terms.mode, terms.released, modes.kind_of(intent.play))
@@ -445,7 +460,7 @@ def _put(
     if isinstance(effect, Mail):
         play = terms.plays[intent.play]
         verdict = arbiter.ask(
-            cases.case(store, effect, terms.limits, now, time_zone=terms.time_zone, play=play, planned=True),
+            cases.case(store, effect, terms.limits, now, time_zone=terms.time_zone, play=play, planned=True, held_out=held_out),
             terms.limits,
         )
         if isinstance(verdict, arbiter.Refuse):
@@ -458,6 +473,10 @@ def _put(
             due_at = max(due_at, verdict.until)
         elif isinstance(verdict, arbiter.Ask) and state == "waiting":
             state = "asked"
+    elif held_out:
+        plays.keep_refusal(store, rules.Refusal(one.customer.id, intent.play, *_HELD_OUT), now)
+        done.refused += 1
+        return
     elif isinstance(effect, Task):
         owner, later = terms.people.assign(
             one.customer.owner, local_day(due_at, terms.time_zone),
@@ -603,8 +622,8 @@ def _happening(
     products = plays.products(store, customer.id, today, terms.popular) if triggers.products else plays.Products()
     return replace(
         present, score_id=score_id, band=one.standing.band, old_band=change.old_band if change else "",
-        driver=_driver(one.card, one.assessment),
-        answers=_answers(one.card, one.assessment),
+        driver=driver_of(one.card, one.assessment),
+        answers=answers_of(one.card, one.assessment),
         new_signals=new_signals,
         new_facts={kind: news.source_id for kind, news in new_facts.items()},
         new_labels={kind: news.label for kind, news in new_facts.items()},
@@ -647,12 +666,12 @@ def kinds_of(card: Card, names: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(card.measures[name].kinds for name in below(card.measures, frozenset(names))))
 
 
-def _driver(card: Card, assessment: Assessment) -> str:
+def driver_of(card: Card, assessment: Assessment) -> str:
     """The measure that costs most points among those to which some play is the answer."""
     return next((one.measure for one in assessment.drivers if card.measures[one.measure].do), "")
 
 
-def _answers(card: Card, assessment: Assessment) -> tuple[str, ...]:
+def answers_of(card: Card, assessment: Assessment) -> tuple[str, ...]:
     """The plays that the drivers name, the costliest driver first, each once."""
     named = (card.measures[driver.measure].do for driver in assessment.drivers)
     return tuple(dict.fromkeys(play for play in named if play))

@@ -18,7 +18,7 @@ from worker.intake.pull import pull
 from worker.lib.clock import local_day, seconds
 from worker.lib.http import Failure
 from worker.lib.store import sql
-from worker.plays import modes
+from worker.plays import modes, trials
 from worker.plays.records import popular_products, set_switch, switch
 from worker.workspace import Workspace
 
@@ -161,6 +161,7 @@ def _terms(workspace: Workspace, silent: bool) -> Terms:
         worth=workspace.worth,
         people=workspace.people,
         new_for=workspace.config.outreach.new_for,
+        hold_outs=trials.switched_on(workspace.store),
         popular=_popular(workspace),
     )
 

@@ -1,6 +1,6 @@
 """Every command, thin: it reads its words, calls the part that does the work, and prints what came of it."""
 
-from worker.cli import changing, crm, facts, mail, opinions, review, scores, sending, setting_up, team, trials, wheel
+from worker.cli import changing, crm, facts, mail, opinions, plays, review, scores, sending, setting_up, team, trials, wheel
 from worker.cli.base import main
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "mail",
     "main",
     "opinions",
+    "plays",
     "review",
     "scores",
     "sending",

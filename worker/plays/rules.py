@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from worker.effects import Alert, Effect, Mail, Sms, Task
-from worker.facts import KINDS
+from worker.facts import KINDS, kind_named
 from worker.plays.arbiter import BILLING, PRIORITIES, source_down_in_words
 from worker.plays.files import EVIDENCE, Play, Step, TeamTask, Template, Variant, kinds_named
 from worker.plays.worth import Worth
@@ -171,6 +171,51 @@ def _is_for(play: Play, happening: Happening) -> bool:
     if whom.worth_below is not None and worth is not None and worth >= whom.worth_below:
         return False
     return not whom.lifecycle or whom.lifecycle == happening.lifecycle
+
+
+def obstacle(play: Play, happening: Happening, signals: frozenset[str] = frozenset()) -> str:
+    """Why this play would not be set off for this customer even if all that is so had just come about; "" if it would.
+
+    `signals` are those that are up.
+    """
+    when, band = play.when, happening.band
+    if when.band_turns and band not in when.band_turns:
+        return f"is for who turns {' or '.join(when.band_turns)}; this customer is {band}"
+    if when.band_left and happening.old_band not in when.band_left:
+        return f"is for who leaves {' or '.join(when.band_left)}"
+    if when.signal and when.signal not in signals:
+        return f"the signal {when.signal} is not up"
+    if when.fact and when.fact not in happening.new_facts:
+        return f"no {_spoken(when.fact)} has come in lately"
+    if when.fact_label and happening.new_labels.get(when.fact, "") not in when.fact_label:
+        return f"the {_spoken(when.fact)} is not {' or '.join(when.fact_label)}"
+    left = happening.days_to_renewal
+    if when.days_to_renewal is not None and (left is None or not 0 <= left <= when.days_to_renewal):
+        told = f"it is {happening.days_to_renewal} days" if happening.days_to_renewal is not None else "none is known"
+        return f"is for {when.days_to_renewal} days before a renewal; {told}"
+    if when.no_usage_for_days is not None and (happening.no_usage_for_days or 0) < when.no_usage_for_days:
+        return f"is for {when.no_usage_for_days} days without use; it is {happening.no_usage_for_days or 'not known, or less'}"
+    if when.product and not (happening.never_used if when.product == "never used" else happening.gone_silent):
+        return f"no product is {when.product}"
+    return _not_for(play, happening)
+
+
+def _spoken(kind: str) -> str:
+    return kind_named(kind).singular
+
+
+def _not_for(play: Play, happening: Happening) -> str:
+    if _is_for(play, happening):
+        return ""
+    when, whom = play.when, play.whom
+    if when.band and happening.band not in when.band:
+        return f"is for {' or '.join(when.band)} customers; this one is {happening.band}"
+    if when.main_driver and happening.answers[:1] != (play.name,):
+        other = f"{happening.answers[0]} answers what does" if happening.answers else "nothing that a play answers does"
+        return f"what it answers does not cost most points; {other}"
+    if whom.lifecycle and whom.lifecycle != happening.lifecycle:
+        return f"is for {whom.lifecycle} customers; this one is {happening.lifecycle}"
+    return f"is not for this segment ({happening.segment or 'none'}) or worth ({happening.worth or 'not known'})"
 
 
 # -- what is wanted ---------------------------------------------------------------------------------------------------
