@@ -11,6 +11,7 @@ from tests.dispatch.business import Business, business
 from worker import acts, controls
 from worker.lib.clock import DAY
 from worker.plays import records as plays
+from worker.plays import trials
 
 
 @pytest.fixture
@@ -106,3 +107,21 @@ def test_every_red_customer_has_an_act_or_a_reason(here: Business) -> None:
     assert "is about to leave" in found["Ada Lovelace"].act
     assert found["Bob Lovelace"].act == ""
     assert found["Bob Lovelace"].reason
+
+
+def test_who_is_held_out_gets_nothing_of_the_play_and_is_on_record_and_the_others_get_it(here: Business) -> None:
+    contacts = [here.enter(f"Ada{number}") for number in range(12)]
+    here.go_live(contacts[0])
+    here.clock.sleep(DAY)
+    trials.switch_on(here.store, trials.HoldOut("champion-left", 50, 0.8, 5.0, 100, here.now))
+    for contact_id in contacts:
+        here.happens(contact_id, "custom.champion_left")
+
+    here.turn(pulls=False, dispatch=False)
+
+    arms = trials.arms(here.store, "champion-left", 0)
+    refused = here.store.rows("select rule from refusals where play = 'champion-left'")
+    queued = here.store.rows("select customer_id from effects where play = 'champion-left'")
+    assert arms.acted + arms.held == 12
+    assert (len(queued), [row["rule"] for row in refused]) == (arms.acted, ["holdout"] * arms.held)
+    assert 0 < arms.held < 12

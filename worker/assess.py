@@ -460,9 +460,11 @@ def _put(
     if isinstance(effect, Mail):
         play = terms.plays[intent.play]
         verdict = arbiter.ask(
-            cases.case(store, effect, terms.limits, now, time_zone=terms.time_zone, play=play, planned=True, held_out=held_out),
+            cases.case(store, effect, terms.limits, now, time_zone=terms.time_zone, play=play, planned=True),
             terms.limits,
         )
+        if held_out and not isinstance(verdict, arbiter.Refuse):
+            verdict = arbiter.Refuse(*_HELD_OUT)  # what would have to wait is not sent later either
         if isinstance(verdict, arbiter.Refuse):
             plays.keep_refusal(
                 store, rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason), now

@@ -11,7 +11,7 @@ from typing import Final
 from worker.effects import Mail, Sms
 from worker.lib.clock import DAY, zone
 from worker.lib.store import Row, Store, sql
-from worker.plays import records, sending
+from worker.plays import records, sending, trials
 from worker.plays.arbiter import BILLING, MARKETING, MINUTE, TRANSACTIONAL, Case, Rules
 from worker.plays.files import Play
 from worker.plays.records import address_hash, has_left, open_now, switch
@@ -26,7 +26,7 @@ _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "sat
 
 def case(
     store: Store, mail: Mail, rules: Rules, now: int, *, time_zone: str, effect_id: str = "",
-    play: Play | None = None, not_coming_in: Collection[str] = (), planned: bool = False, held_out: bool = False,
+    play: Play | None = None, not_coming_in: Collection[str] = (), planned: bool = False,
 ) -> Case:  # fmt: skip
     """Read all that the arbiter asks about; `play` is the mail's, None where there is none any more.
 
@@ -76,7 +76,7 @@ def case(
         cool_down=play.at_most_every * DAY if play else 0,
         reputation=known_for.state, reputation_why=known_for.reason,
         in_doubt=f"nobody knows whether the last one to {doubt['target']} arrived" if doubt else "",
-        held_out=held_out,
+        held_out=trials.holds_back(store, mail.play, customer_id, since),
     )  # fmt: skip
 
 

@@ -98,6 +98,13 @@ def assign(store: Store, one: HoldOut, customer_id: str, now: int, occasion: str
     return row is not None and row["arm"] == HELD and row["at"] >= one.at
 
 
+def holds_back(store: Store, play: str, customer_id: str, since: int) -> bool:
+    """Whether this customer has been drawn to be left alone by this play, as far as what was set off at `since` goes."""
+    one = switched_on(store).get(play)
+    row = store.row(sql("holdout", "arm"), {"play": play, "customer_id": customer_id}) if one else None
+    return one is not None and row is not None and row["arm"] == HELD and one.at <= row["at"] <= since
+
+
 def _salt(store: Store) -> str:
     """What makes the draws of this workspace its own."""
     if not switch(store, SALT):
