@@ -99,7 +99,8 @@ def test_less_to_see_and_fewer_held_out_take_longer(base: float, lift: float, pe
     one = power(base, lift, percent, per_week)
 
     assert power(base, lift / 2, percent, per_week).customers > one.customers
-    assert power(base, lift, 50, per_week).customers <= one.customers + 2
+    # Near 100 % the two arms vary unequally, and halves are no longer quite the best.
+    assert power(base, lift, 50, per_week).customers <= one.customers * 1.1 + 2
     assert power(base, lift, percent, per_week, power=0.9).customers > one.customers
     assert one.weeks == pytest.approx(one.customers / per_week)
     assert one.held == pytest.approx(one.customers * percent / 100, abs=1)
