@@ -13,6 +13,7 @@ from math import ceil, floor
 from typing import Any, Final
 
 from integrations._stripe_objects import COUNTED, Object, currency, digits, items, reference
+from worker.lib.clock import DAY, day_text
 from worker.lib.rounding import CONTEXT, half_up, plain
 
 EARNING: Final = frozenset({"active", "past_due"})
@@ -77,6 +78,33 @@ def _quantity(item: Object, price: Object) -> int:
     return ceil(packs) if pack.get("round") == "up" else floor(packs)
 
 
+RENEWAL_FROM: Final = Fraction(6)
+"""Months a period must have for its end to be a renewal that anybody looks ahead to; a month's is an ordinary bill."""
+
+
+def renews_on(subscriptions: Iterable[Object]) -> str:
+    """The next day (UTC, `2026-03-31`) on which a long period of a running subscription begins anew; "" for none.
+
+    Since 2025-03-31 the end of a period stands on the items, before that on the subscription. What is set to end does
+    not renew.
+    """
+    ends = [
+        int(end)
+        for one in subscriptions
+        if one.get("status") in EARNING and not one.get("cancel_at_period_end") and one.get("cancel_at") is None
+        for item in items(one)
+        if _period(price_of(item)) >= RENEWAL_FROM
+        and (end := item.get("current_period_end") or one.get("current_period_end"))
+    ]
+    return day_text(min(ends) // DAY) if ends else ""
+
+
+def _period(price: Object) -> Fraction:
+    """Months between two bills; 0 where the price is no recurring one."""
+    recurring = price.get("recurring") or price
+    return _MONTHS.get(str(recurring.get("interval")), Fraction(0)) * int(recurring.get("interval_count") or 1)
+
+
 def mrr(subscriptions: Iterable[Object]) -> dict[str, str] | None:
     """Monthly revenue by currency, in whole units as text: `{"EUR": "49"}`; {} where nothing is running.
 
@@ -120,9 +148,7 @@ def _coupon(discount: Any) -> Object | None:
 
 def _months(subscription: Object) -> Fraction:
     """How many months one bill of a subscription is for."""
-    first = price_of(items(subscription)[0])
-    recurring = first.get("recurring") or first
-    return _MONTHS[recurring["interval"]] * int(recurring.get("interval_count") or 1)
+    return _period(price_of(items(subscription)[0]))
 
 
 def _text(amount: Fraction) -> str:

@@ -50,7 +50,7 @@ from integrations._stripe_objects import (
     subscription_facts,
     withdrawn_facts,
 )
-from integrations._stripe_worth import direction, mrr, plans, prices
+from integrations._stripe_worth import direction, mrr, plans, prices, renews_on
 from worker.facts import Attribute, Delivery, Fact, Identity, Parsed, Person, Sighting
 from worker.integration import Incoming, Integration, Page, Pull, Receipt, Refused, SecretStr, Settings
 from worker.lib.clock import Clock
@@ -330,6 +330,7 @@ def _their_subscriptions(theirs: list[Object], at: int, settings: StripeSettings
     facts = [fact for one in theirs for fact in subscription_facts(one, theirs)]
     described = {"plan": plans(theirs), **_worth(theirs)}
     attributes = tuple(Attribute(name, value, at) for name, value in described.items() if value)
+    attributes += (Attribute("renews_on", renews_on(theirs), at),)  # "" too: a renewal may be off
     return Parsed((Sighting(at, (Identity(SOURCE, owner),), attributes=attributes, facts=tuple(facts)),))
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from integrations._stripe_worth import mrr
+from integrations._stripe_worth import mrr, renews_on
 from integrations.stripe import INTEGRATION, StripeSettings, connect, parse, verify
 from tests.conftest import START
 from tests.integrations.cases_stripe import KEY, SETTINGS, sign
@@ -363,7 +363,25 @@ def test_a_pull_says_plan_and_worth_of_all_a_customer_has() -> None:
     assert {(one.name, one.value, one.at) for one in seen.attributes} == {
         ("plan", "Extra, Pro", START + DAY),
         ("mrr", "98", START + DAY),
+        ("renews_on", "", START + DAY),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "day"),
+    [
+        ({}, "2026-12-24"),
+        ({"cancel_at_period_end": True}, ""),
+        ({"cancel_at": 1_790_000_000}, ""),
+        ({"status": "trialing"}, ""),
+    ],
+)
+def test_a_renewal_is_the_end_of_a_long_period_that_goes_on(changes: dict[str, Any], day: str) -> None:
+    item = subscription()["items"]["data"][0]
+    price = {**item["price"], "recurring": {"interval": "year", "interval_count": 1}}
+    yearly = {**subscription(), "items": {"data": [{**item, "price": price, "current_period_end": 1_798_070_400}]}}
+
+    assert renews_on([{**yearly, **changes}, subscription("sub_2")]) == day
 
 
 # -- signatures -------------------------------------------------------------------------------------------------------
