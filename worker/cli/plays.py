@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @with_workspace
 def plays(workspace: Workspace, customer: str | None, worst: bool, as_json: bool) -> None:
     """List the plays with what came of them in 30 days; explain one customer, or every one in the worst band."""
-    from worker import acts
+    from worker import playbook
     from worker.lib.clock import seconds
 
     if customer is not None:
@@ -31,8 +31,8 @@ def plays(workspace: Workspace, customer: str | None, worst: bool, as_json: bool
     if worst:
         _worst(workspace, as_json)
         return
-    since = seconds(workspace.clock) - acts.LATELY
-    told, refused = acts.plays_told(workspace, since), acts.refusals_told(workspace, since)
+    since = seconds(workspace.clock) - playbook.LATELY
+    told, refused = playbook.plays_told(workspace, since), playbook.refusals_told(workspace, since)
     if as_json:
         print_json({"plays": told, "refusals": refused})
         return
@@ -43,10 +43,10 @@ def plays(workspace: Workspace, customer: str | None, worst: bool, as_json: bool
 
 
 def _explain(workspace: Workspace, customer: str, as_json: bool) -> None:
-    from worker import acts
+    from worker import playbook
     from worker.report import find_customer
 
-    found = acts.explain_plays(workspace, find_customer(workspace.store, customer))
+    found = playbook.explain_plays(workspace, find_customer(workspace.store, customer))
     if as_json:
         print_json(asdict(found))
         return
@@ -75,10 +75,10 @@ def _tell(title: str, lines: list[str]) -> None:
 
 
 def _worst(workspace: Workspace, as_json: bool) -> None:
-    from worker import acts
+    from worker import playbook
     from worker.lib.clock import iso
 
-    found = acts.worst(workspace)
+    found = playbook.worst(workspace)
     if as_json:
         print_json([{**asdict(one), "since": iso(one.since)} for one in found])
         return

@@ -53,20 +53,20 @@ class Explained:
 def explain_plays(workspace: Workspace, customer_id: str) -> Explained:
     """What would happen to this customer now, and what stands in the way of the rest. Writes nothing."""
     store, now = workspace.store, seconds(workspace.clock)
-    row = store.row(sql("acts", "customer"), {"id": customer_id}) or {"name": "", "time_zone": ""}
+    row = store.row(sql("playbook", "customer"), {"id": customer_id}) or {"name": "", "time_zone": ""}
     score = records.latest_scores(store, [customer_id]).get(customer_id)
     happening, signals = _happening(workspace, customer_id, row, score, now)
     found = Explained(customer_id, row["name"], happening.band)
     for play in sorted(workspace.plays.values(), key=lambda one: (rules.rank(one), one.name)):
         found.would.append(_would(workspace, play, happening, signals, now))
-    for effect in store.rows(sql("acts", "under_way"), {"customer_id": customer_id}):
+    for effect in store.rows(sql("playbook", "under_way"), {"customer_id": customer_id}):
         found.under_way.append(
             {
                 "play": effect["play"], "what": _in_words(effect), "state": effect["state"],
                 "due_at": iso(effect["due_at"]), "why": effect["reason"] or "",
             }
         )  # fmt: skip
-    for one in store.rows(sql("acts", "lately"), {"customer_id": customer_id, "since": now - LATELY}):
+    for one in store.rows(sql("playbook", "lately"), {"customer_id": customer_id, "since": now - LATELY}):
         found.lately.append(
             {
                 "at": iso(one["at"]),
@@ -184,10 +184,10 @@ def worst(workspace: Workspace) -> list[Worst]:
     store, band = workspace.store, workspace.card.order[-1]
     gone = plays.departed(store, seconds(workspace.clock))
     found = []
-    for row in store.rows(sql("acts", "in_band"), {"band": band}):
+    for row in store.rows(sql("playbook", "in_band"), {"band": band}):
         if row["id"] in gone:
             continue
-        effects = store.rows(sql("acts", "acts_since"), {"customer_id": row["id"], "since": row["since"]})
+        effects = store.rows(sql("playbook", "acts_since"), {"customer_id": row["id"], "since": row["since"]})
         acts = [one for one in effects if one["state"] in ACTED]
         if acts:
             best = min(acts, key=lambda one: ("task", "mail", "sms", "alert").index(one["kind"]))
@@ -200,7 +200,7 @@ def worst(workspace: Workspace) -> list[Worst]:
 
 def _why_nothing(workspace: Workspace, customer_id: str, since: int) -> tuple[str, str]:
     """What was recorded when it turned; else what stands in the way now."""
-    refused = workspace.store.row(sql("acts", "last_refusal"), {"customer_id": customer_id, "since": since})
+    refused = workspace.store.row(sql("playbook", "last_refusal"), {"customer_id": customer_id, "since": since})
     if refused is not None:
         return refused["rule"], f"{refused['play']}: {refused['reason']}"
     if not modes.decides(workspace.mode):
@@ -223,14 +223,14 @@ def plays_told(workspace: Workspace, since: int) -> dict[str, dict[str, int]]:
     store, found = workspace.store, dict[str, dict[str, int]]()
     for name in workspace.plays:
         found[name] = {"set_off": 0, "mails": 0, "tasks": 0, "alerts": 0, "refused": 0, "waited": 0}
-    for row in store.rows(sql("acts", "set_off"), {"since": since}):
+    for row in store.rows(sql("playbook", "set_off"), {"since": since}):
         if row["play"] in found:
             found[row["play"]]["set_off"] = row["n"]
-    for row in store.rows(sql("acts", "acted"), {"since": since}):
+    for row in store.rows(sql("playbook", "acted"), {"since": since}):
         key = {"mail": "mails", "sms": "mails", "task": "tasks", "alert": "alerts"}[row["kind"]]
         if row["play"] in found:
             found[row["play"]][key] += row["n"]
-    for row in store.rows(sql("acts", "refused"), {"since": since}):
+    for row in store.rows(sql("playbook", "refused"), {"since": since}):
         if row["play"] in found:
             found[row["play"]]["waited" if row["outcome"] == "waits" else "refused"] += row["n"]
     return found
@@ -238,4 +238,4 @@ def plays_told(workspace: Workspace, since: int) -> dict[str, dict[str, int]]:
 
 def refusals_told(workspace: Workspace, since: int) -> dict[str, int]:
     """rule -> how often it stood in the way since then, waits included."""
-    return {row["rule"]: row["n"] for row in workspace.store.rows(sql("acts", "by_rule"), {"since": since})}
+    return {row["rule"]: row["n"] for row in workspace.store.rows(sql("playbook", "by_rule"), {"since": since})}

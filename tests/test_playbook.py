@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.dispatch.business import Business, business
-from worker import acts, controls
+from worker import controls, playbook
 from worker.lib.clock import DAY
 from worker.plays import records as plays
 from worker.plays import trials
@@ -28,8 +28,8 @@ def ada(here: Business) -> str:
     return contact_id
 
 
-def would(here: Business, contact_id: str) -> dict[str, acts.Would]:
-    return {one.play: one for one in acts.explain_plays(here.workspace, here.customer(contact_id)).would}
+def would(here: Business, contact_id: str) -> dict[str, playbook.Would]:
+    return {one.play: one for one in playbook.explain_plays(here.workspace, here.customer(contact_id)).would}
 
 
 def test_every_play_is_told_with_what_it_would_do_or_what_stands_in_its_way(here: Business) -> None:
@@ -60,12 +60,12 @@ def test_what_is_under_way_and_what_was_done_stand_beside_it(here: Business) -> 
     here.happens(contact_id, "payment_failed")
     here.turn(pulls=False)
 
-    found = acts.explain_plays(here.workspace, here.customer(contact_id))
+    found = playbook.explain_plays(here.workspace, here.customer(contact_id))
 
     assert [mail.to for mail in here.mailbox.messages] == ["ada@customer.example"]
     assert [(one["play"], one["state"]) for one in found.under_way] == [("failed-payment", "waiting")] * 3
     assert [(one["play"], one["what"]) for one in found.lately] == [("failed-payment", "mail")]
-    told = acts.plays_told(here.workspace, 0)["failed-payment"]
+    told = playbook.plays_told(here.workspace, 0)["failed-payment"]
     assert (told["set_off"], told["mails"]) == (1, 1)
 
 
@@ -101,7 +101,7 @@ def test_every_red_customer_has_an_act_or_a_reason(here: Business) -> None:
     here.happens(leaving, "cancellation_planned")
     here.turn(pulls=False)
 
-    found = {one.name: one for one in acts.worst(here.workspace)}
+    found = {one.name: one for one in playbook.worst(here.workspace)}
 
     assert len(found) == 2
     assert "is about to leave" in found["Ada Lovelace"].act
