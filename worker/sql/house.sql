@@ -89,6 +89,10 @@ select name, n from counters where name >= :from and name < :after order by n de
 update effects set state = 'replaced', reason = :reason, finished_at = :now
 where state in ('waiting', 'draft', 'held', 'asked')
 
+-- name: let_held_go: the same, but for what had been released and goes on
+update effects set state = 'replaced', reason = :reason, finished_at = :now
+where state in ('draft', 'held')
+
 -- name: runs_that_wrote
 select j.run_id, min(j.at) as at, count(*) as entries,
     cast(sum(case when j.undone_at is null then 0 else 1 end) as bigint) as undone
