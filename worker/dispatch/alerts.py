@@ -1,44 +1,104 @@
-"""The lane that tells the team."""
+"""The lane that tells the team: one message for one cause.
+
+What one play, or one kind of question, has to say of many customers at the same time is one message about all of them.
+Each of their effects is an effect of its own all the same: claimed, tried, and done, with the same reference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from worker.dispatch import outbox
-from worker.effects import Alert, Lane
+from worker.effects import Alert, Lane, Line
 from worker.integration import Alerter
 from worker.lib.clock import Clock, seconds
 from worker.lib.http import Failure, GiveUp, Retry
 from worker.lib.store import Store
 
+MOST_SINGLY: Final = 5
+"""Of more customers than this there is one message for all; so many of them are named in it."""
+MOST_TOGETHER: Final = 500
+LONGEST_WHY: Final = 200
+"""Characters of what is said of each."""
 
-def send_waiting(store: Store, alerter: Alerter, clock: Clock, *, stop: Callable[[], bool]) -> dict[str, int]:
-    """Empty the alert lane; gives counts by outcome. One that may have been posted already says so.
+_CAUSES: Final[Mapping[str, str]] = {
+    "disagreement": "Pulse and band part; who is right?",
+    "override": "Overrides have ended",
+}
+"""What is asked or told without a play, by how its keys begin."""
+
+
+def send_waiting(
+    store: Store, alerter: Alerter, clock: Clock, *, stop: Callable[[], bool], titles: Mapping[str, str] | None = None,
+    link: str = "",
+) -> dict[str, int]:  # fmt: skip
+    """Empty the alert lane; gives counts of effects by outcome. One that may have been posted already says so.
 
     `stop` is asked before each: whether everything outward has been paused meanwhile. One that the place cannot take now
-    ends the turn of all: the next would wait for the same, and keep the CRM and the mails waiting.
+    ends the turn of all: the next would wait for the same, and keep the CRM and the mails waiting. `titles` says of each
+    play how it is called, `link` where all customers are seen.
     """
     outcomes: dict[str, int] = {}
     while not outcomes.get("later") and not stop() and (queued := outbox.claim(store, Lane.ALERT, seconds(clock))):
-        outcome = _send(store, alerter, clock, queued)
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        alike = _alike(store, clock, queued)
+        outcome = _send(store, alerter, clock, alike, told([one.effect for one in alike], cause(queued, titles), link))
+        outcomes[outcome] = outcomes.get(outcome, 0) + len(alike)
     return outcomes
 
 
-def _send(store: Store, alerter: Alerter, clock: Clock, queued: outbox.Queued) -> str:
-    alert = queued.effect
-    assert isinstance(alert, Alert)
-    if queued.attempts > 1:
+def _alike(store: Store, clock: Clock, queued: outbox.Queued) -> list[outbox.Queued]:
+    """It and, where they are many, all others of the same cause that could leave now."""
+    now = seconds(clock)
+    if outbox.how_many_alike(store, queued, now) <= MOST_SINGLY:
+        return [queued]
+    return [queued, *outbox.claim_alike(store, queued, now, MOST_TOGETHER - 1)]
+
+
+def cause(queued: outbox.Queued, titles: Mapping[str, str] | None = None) -> str:
+    """What many alerts like this one are about, in a few words."""
+    if queued.play:
+        return (titles or {}).get(queued.play) or queued.play
+    return _CAUSES.get(outbox.cause_of(queued), "The same of several customers")
+
+
+def told(effects: Sequence[object], about: str, link: str) -> Alert:
+    """The one message: itself where it is alone; else the first few by name, and how many more."""
+    found = [one for one in effects if isinstance(one, Alert)]
+    if len(found) == 1:
+        return found[0]
+    lines = [Line(f"{one.title}: {why}" if (why := _short(one.text)) else one.title, one.link) for one in found]
+    more = len(found) - MOST_SINGLY
+    rest = [Line(f"And {more} more.", link)] if more > 0 else []
+    customers = len({one.customer_id for one in found})
+    return Alert("", f"{about}: {customers} customers", "", "", (*lines[:MOST_SINGLY], *rest))
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= LONGEST_WHY else words[: LONGEST_WHY - 1].rstrip() + "…"
+
+
+def _send(store: Store, alerter: Alerter, clock: Clock, alike: Sequence[outbox.Queued], alert: Alert) -> str:
+    if any(one.attempts > 1 for one in alike):
         alert = replace(alert, title=f"(perhaps a repeat) {alert.title}")
     try:
         remark = alerter.send(alert) or ""
     except GiveUp as failure:
-        outbox.finish(store, queued.id, "failed", seconds(clock), str(failure))
-        return "failed"
+        return _ended(store, clock, alike, "failed", str(failure))
     except Failure as failure:
         after = failure.after if isinstance(failure, Retry) else None
-        outbox.try_later(store, queued, seconds(clock), str(failure), after)
+        for one in alike:  # all at the moment at which the first is tried again, so that they stay together
+            outbox.try_later(store, replace(alike[0], id=one.id), seconds(clock), str(failure), after)
         return "later"
-    outbox.finish(store, queued.id, "done", seconds(clock), remark)
+    _ended(store, clock, alike, "done", remark)
     return "sent"
+
+
+def _ended(store: Store, clock: Clock, alike: Sequence[outbox.Queued], state: str, reason: str) -> str:
+    reference = alike[0].id if len(alike) > 1 else ""
+    with store.atomic():
+        for one in alike:
+            outbox.finish(store, one.id, state, seconds(clock), reason, reference)
+    return state

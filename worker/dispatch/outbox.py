@@ -113,6 +113,25 @@ def claim_all(store: Store, lane: Lane, now: int, most: int) -> list[Queued]:
     return []
 
 
+def cause_of(queued: Queued) -> str:
+    """What an alert is about, as all that are about the same call it: the play, else how their keys begin."""
+    return queued.play or queued.key.partition(":")[0]
+
+
+def how_many_alike(store: Store, queued: Queued, now: int) -> int:
+    """Of how many customers the team could be told the same now, the claimed one's among them."""
+    binds = {"id": queued.id, "now": now, "play": queued.play, "prefix": f"{cause_of(queued)}:"}
+    return int(store.value(sql("dispatch", "alerts_alike"), binds))
+
+
+def claim_alike(store: Store, queued: Queued, now: int, most: int) -> list[Queued]:
+    """Take the other alerts of one cause, in the order in which they were put."""
+    binds = {"now": now, "most": most, "play": queued.play, "prefix": f"{cause_of(queued)}:"}
+    rows = store.rows(sql("dispatch", "claim_alike"), binds)
+    read = [_queued(store, row, now) for row in sorted(rows, key=lambda row: str(row["id"]))]
+    return [one for one in read if one is not None]
+
+
 def due(store: Store, lane: Lane, now: int, most: int) -> dict[str, str]:
     """What would be taken next, in order: {effect id: contact or address}. Takes nothing."""
     rows = store.rows(sql("dispatch", "due"), {"lane": lane.value, "now": now, "most": most})

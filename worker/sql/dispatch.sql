@@ -32,6 +32,28 @@ update effects set state = 'sending', sending_since = :now, attempts = attempts 
 where id = :id and state = 'waiting' and due_at <= :now
 returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
 
+-- name: alerts_alike: of how many customers the same cause has something to tell, that of one claimed among them
+select count(distinct customer_id) as n from effects
+where lane = 'alert' and (id = :id or (
+    state = 'waiting' and due_at <= :now and play = :play
+    and (play <> '' or substr(key, 1, length(cast(:prefix as text))) = :prefix)
+))
+
+-- name: claim_alike: of each customer the first that waits
+update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+where id in (
+    select e.id from effects e
+    where e.lane = 'alert' and e.state = 'waiting' and e.due_at <= :now and e.play = :play
+        and (e.play <> '' or substr(e.key, 1, length(cast(:prefix as text))) = :prefix)
+        and not exists (
+            select 1 from effects o
+            where o.customer_id = e.customer_id and o.lane = e.lane and o.id < e.id and o.state in ('waiting', 'sending')
+        )
+    order by e.due_at, e.id
+    limit :most {skip_locked}
+)
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+
 -- name: due
 select id, target from effects
 where lane = :lane and state = 'waiting' and due_at <= :now
