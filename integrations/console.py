@@ -223,9 +223,10 @@ class ConsoleAlerter:
         self.alerts: list[Alert] = []
 
     def send(self, alert: Alert) -> None:
-        """Print an alert."""
+        """Print an alert: of its buttons what they do, not the links by which anybody could do it."""
         self.alerts.append(alert)
-        self.paper.put("alert", "team", f"{alert.title}: {alert.text}")
+        lines = [" ".join([one.text, *(f"[{button.label}]" for button in one.buttons)]) for one in alert.lines]
+        self.paper.put("alert", "team", f"{alert.title}: {' / '.join(filter(None, [alert.text, *lines]))}")
 
 
 def _crm(http: Http, settings: ConsoleSettings, clock: Clock) -> Crm:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from worker.effects import Alert
+from worker.effects import Alert, Button, Line
 from worker.integration import Integration, SecretStr, Settings
 from worker.lib.clock import Clock
 from worker.lib.http import Failure, GiveUp, Http, Reconnect, Reply, Unsure
@@ -26,6 +26,10 @@ from worker.lib.http import Failure, GiveUp, Http, Reconnect, Reply, Unsure
 LONGEST_SECTION: Final = 3000
 """Characters in the text of a section block."""
 LONGEST_TITLE: Final = 150
+LONGEST_LINE: Final = 600
+LONGEST_LINK: Final = 700
+MOST_OF_LINES: Final = 20
+"""Each makes two blocks at most, and a message holds 50."""
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -97,21 +101,52 @@ class SlackChannel:
             raise Unsure(f"Slack answered {_word(reply)!r} where 'ok' means done")
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: Alert, *, presses: bool = False) -> dict[str, Any]:
     """The payload: blocks for the channel, and their gist as text for notifications.
 
-    `verbatim` keeps Slack from making links and mentions out of what customers wrote.
+    `verbatim` keeps Slack from making links and mentions out of what customers wrote. Where nobody would hear of
+    `presses`, buttons are links to their pages.
     """
     title, body = escaped(" ".join(alert.title.split()), LONGEST_TITLE), escaped(alert.text, LONGEST_SECTION)
-    sections = [f"*{title}*", body, _link(alert.link)]
-    return {
-        "text": f"{title}: {body}" if body else title,
-        "blocks": [
-            {"type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": True}}
-            for words in sections
-            if words not in {"", "**"}
-        ],
-    }
+    blocks = [_section(f"*{title}*" if title else ""), _section(body)]
+    for number, line in enumerate(alert.lines[:MOST_OF_LINES]):
+        blocks += _line(number, line, presses=presses)
+    blocks.append(_section(_link(alert.link)))
+    gist = body or (escaped(" ".join(alert.lines[0].text.split()), LONGEST_SECTION) if alert.lines else "")
+    return {"text": f"{title}: {gist}" if gist else title, "blocks": [block for block in blocks if block]}
+
+
+def _section(words: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": True}} if words else {}
+
+
+def _line(number: int, line: Line, *, presses: bool) -> list[dict[str, Any]]:
+    """One line with its links, and the buttons that can be pressed right there."""
+    pressed = [one for one in line.buttons if presses and one.value]
+    followed = [one for one in line.buttons if one not in pressed]
+    links = [_link(line.link, "Open"), *(_link(one.link, one.label) for one in followed)]
+    blocks = [_section(" · ".join(filter(None, [escaped(" ".join(line.text.split()), LONGEST_LINE), *links])))]
+    if pressed:
+        buttons = [_button(f"{number}.{place}", one) for place, one in enumerate(pressed)]
+        blocks.append({"type": "actions", "elements": buttons})
+    return blocks
+
+
+def _button(name: str, button: Button) -> dict[str, Any]:
+    """https://docs.slack.dev/reference/block-kit/block-elements/button-element"""
+    made = {"type": "button", "action_id": name, "text": _plain(button.label, 75), "value": button.value}
+    if button.sure:
+        made["confirm"] = {
+            "title": _plain(button.label, 100), "text": _plain(button.sure, 300), "confirm": _plain(button.label, 30),
+            "deny": _plain("Not now", 30),
+        }  # fmt: skip
+    return made
+
+
+def _plain(words: str, longest: int) -> dict[str, Any]:
+    plain = " ".join(words.split())
+    cut = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return {"type": "plain_text", "text": cut or "…", "emoji": False}
 
 
 def escaped(words: str, longest: int) -> str:
@@ -130,10 +165,10 @@ def escaped(words: str, longest: int) -> str:
     return "".join(out)
 
 
-def _link(link: str) -> str:
+def _link(link: str, label: str = "Open in Keepwell") -> str:
     if not link.startswith(("https://", "http://")):
         return ""
-    return f"<{escaped(link.replace('|', '%7C'), LONGEST_SECTION - 20)}|Open in Keepwell>"
+    return f"<{escaped(link.replace('|', '%7C'), LONGEST_LINK)}|{escaped(label, 75)}>"
 
 
 INTEGRATION = Integration(

@@ -17,7 +17,7 @@ from integrations.console import (
     ConsoleSettings,
     Paper,
 )
-from worker.effects import Alert, Task
+from worker.effects import Alert, Button, Line, Task
 from worker.facts import CrmContact
 from worker.integration import Alerter, Colleague, Crm, CrmNames, Desk, History, Letter, Logged, Mailer
 from worker.lib.clock import VirtualClock
@@ -118,3 +118,13 @@ def test_tasks_and_mails_of_others_are_printed_and_found_again() -> None:
         "task 7: Call Ada: She stopped exporting.", "note 1: was written to: Hello"
     ]  # fmt: skip
     assert [one.name for one in desk.colleagues()] == ["Cleo"]
+
+
+def test_of_the_buttons_of_a_message_it_prints_what_they_do_and_not_how() -> None:
+    paper = Paper(io.StringIO())
+    send = Button("Send", "https://k.example/deeds/send/secret", "send/secret")
+    ConsoleAlerter(paper).send(
+        Alert("", "Good morning", "", "", (Line("A mail waits", "", (send,)), Line("And 2 tasks.")))
+    )
+
+    assert [str(line) for line in paper.lines] == ["alert team: Good morning: A mail waits [Send] / And 2 tasks."]

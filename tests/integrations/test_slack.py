@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from integrations.slack import LONGEST_SECTION, SlackChannel, SlackSettings, connect, escaped, message
-from worker.effects import Alert
+from worker.effects import Alert, Button, Line
 from worker.lib.clock import VirtualClock
 from worker.lib.http import Failure, GiveUp, Reconnect, Retry, Unsure
 from worker.sandbox.servers.slack import PretendSlack
@@ -53,6 +53,55 @@ def test_a_customer_s_name_calls_nobody_and_links_nowhere() -> None:
     assert told["text"] == "&lt;!channel&gt; &amp; Sons: see &lt;https://evil.example|here&gt;"
     assert all(block["text"]["verbatim"] for block in told["blocks"])
     assert len(told["blocks"]) == 2
+
+
+SEND = Button("Send", "https://k.example/deeds/send/t?a=1&b=2", "send/t", "Send “Your week” to <Ada>?")
+REFUSE = Button("Refuse", "https://k.example/deeds/refuse/t")
+MORNING = Alert(
+    "", "Good morning", "", "", (Line("<Ada>\nwaits", "https://k.example/a", (SEND, REFUSE)), Line("And 2 tasks."))
+)
+
+
+def test_what_nobody_would_hear_of_is_a_link_and_no_button() -> None:
+    told = message(MORNING)
+
+    assert [block["type"] for block in told["blocks"]] == ["section"] * 3
+    assert told["blocks"][1]["text"]["text"] == (
+        "&lt;Ada&gt; waits · <https://k.example/a|Open> · <https://k.example/deeds/send/t?a=1&amp;b=2|Send>"
+        " · <https://k.example/deeds/refuse/t|Refuse>"
+    )
+
+
+def test_a_button_carries_its_deed_and_asks_first() -> None:
+    told = message(MORNING, presses=True)
+
+    assert [block["type"] for block in told["blocks"]] == ["section", "section", "actions", "section"]
+    assert told["blocks"][1]["text"]["text"].endswith("<https://k.example/deeds/refuse/t|Refuse>")
+    (button,) = told["blocks"][2]["elements"]
+    assert button["value"] == "send/t"
+    assert button["confirm"]["text"] == {"type": "plain_text", "text": "Send “Your week” to <Ada>?", "emoji": False}
+    assert told["text"] == "Good morning: &lt;Ada&gt; waits"
+
+
+@given(
+    st.lists(
+        st.builds(
+            Line,
+            st.text(),
+            st.text(),
+            st.lists(st.builds(Button, st.text(), st.text(), st.text(max_size=500), st.text()), max_size=3),
+        ),
+        max_size=40,
+    )
+)
+def test_no_message_grows_beyond_what_slack_takes(lines: list[Line]) -> None:
+    for presses in (True, False):
+        blocks = message(Alert("", "Good morning", "", "", lines), presses=presses)["blocks"]
+        assert len(blocks) <= 50
+        assert all(0 < len(block["text"]["text"]) <= LONGEST_SECTION for block in blocks if block["type"] == "section")
+        for button in (one for block in blocks if block["type"] == "actions" for one in block["elements"]):
+            assert 0 < len(button["text"]["text"]) <= 75
+            assert len(button.get("confirm", {}).get("text", {}).get("text", "")) <= 300
 
 
 @given(st.text(), st.integers(1, 400))
