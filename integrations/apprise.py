@@ -3,7 +3,7 @@
 Documentation: https://github.com/caronc/apprise/wiki
 
 Oddities
-- Each place is one address, `discord://…`, `msteams://…`, `mailto://…`, and all of it is secret. Apprise logs parts of
+- Each place is one address, `discord://…`, `workflows://…`, `mailto://…`, and all of it is secret. Apprise logs parts of
   them, so none of its log lines leaves this file.
 - It tells true or false, never why. Most of its services end a log line with the status that they were answered; only
   that number is read. Without one nobody can know whether the message arrived: Unsure.
@@ -54,7 +54,7 @@ class AppriseSettings(Settings):
     urls: list[SecretStr] = Field(
         min_length=1,
         max_length=20,
-        description='An address of Apprise for each place: discord://…, msteams://…, mailto://… (["TEAMS_URL", …]).',
+        description='An address of Apprise for each place: discord://…, workflows://…, mailto://… (["TEAMS_URL", …]).',
     )
 
     @field_validator("urls", mode="before")

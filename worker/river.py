@@ -183,7 +183,9 @@ def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> Non
     if alerter is not None:  # first: a person can act while the rest is on its way
         if modes.may_leave(workspace.mode, workspace.released, modes.ALERT):
             done.notices = notices.send_waiting(store, alerter, clock, stop=held_up)
-        done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up)
+        titles = {name: play.title for name, play in workspace.plays.items()}
+        link = f"{workspace.config.workspace.public_url}/"
+        done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up, titles=titles, link=link)
     try:
         _write_back(workspace, done, held_up)
     except Failure as failure:

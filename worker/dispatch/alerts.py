@@ -6,6 +6,7 @@ Each of their effects is an effect of its own all the same: claimed, tried, and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,8 @@ from worker.integration import Alerter
 from worker.lib.clock import Clock, seconds
 from worker.lib.http import Failure, GiveUp, Retry
 from worker.lib.store import Store
+
+log = logging.getLogger(__name__)
 
 MOST_SINGLY: Final = 5
 """Of more customers than this there is one message for all; so many of them are named in it."""
@@ -92,6 +95,8 @@ def _send(store: Store, alerter: Alerter, clock: Clock, alike: Sequence[outbox.Q
         for one in alike:  # all at the moment at which the first is tried again, so that they stay together
             outbox.try_later(store, replace(alike[0], id=one.id), seconds(clock), str(failure), after)
         return "later"
+    if remark:
+        log.warning("an alert arrived, but %s", remark)
     _ended(store, clock, alike, "done", remark)
     return "sent"
 
