@@ -94,7 +94,7 @@ tls = "none"
 """
 
 USED: Final = {
-    "steady": range(1, 12), "falls": range(4, 12), "sinks": (6, 7, *range(11, 14)), "climbs": (1, 2, *range(11, 14)),
+    "steady": range(1, 12), "falls": range(4, 12), "sinks": (6, 7, *range(11, 14)), "climbs": (1, 2, 3, *range(11, 14)),
 }  # fmt: skip
 """The days before today on which somebody used the product."""
 PARTS: Final = (

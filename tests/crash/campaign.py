@@ -60,17 +60,20 @@ class Campaign:
     """Kills on one stage."""
 
     def __init__(self, stage: Stage, seed: int) -> None:
-        """Live the day once in peace: what it shows is what every other must, and its events are the named points."""
+        """Live the day in peace by hand: what it shows is what every other must, and its events are the named points.
+
+        Once more in peace, by itself and in all its threads: that must come out the same too.
+        """
         self._stage, self._dice = stage, random.Random(seed)
         self.figures = Figures()
         began = time.monotonic()
         self.peace, _, _ = self._day((), "")
-        again, killed, acknowledged = self._day((), "")
+        self.points = traps.named(stage.page.counts())
+        again, killed, acknowledged = self._day((), "", patient=False)
         faults = judge(stage, self.peace, again, killed, acknowledged).faults
         assert not faults, f"two days in peace differ: {faults}"
         assert not again.tables["open"], f"the day is not through: {again.tables['open']}\n{stage.log()}"
         self._lasts = self._last_life
-        self.points = traps.named(stage.page.counts())
         self.figures = Figures(points_there=len(self.points), seconds=time.monotonic() - began)
 
     def run(self, kills: int, points: list[str], *, mutant: str = "", until_caught: bool = False) -> Figures:
@@ -101,7 +104,9 @@ class Campaign:
             return Shot(after=self._dice.uniform(0, self._lasts))
         return Shot(self._dice.choice(self.points))
 
-    def _day(self, shots: Iterator[Shot] | tuple[()], mutant: str) -> tuple[Picture, int, list[bytes]]:
+    def _day(
+        self, shots: Iterator[Shot] | tuple[()], mutant: str, *, patient: bool = True
+    ) -> tuple[Picture, int, list[bytes]]:
         """One day with these kills; gives how it ended, how many there were, and what was acknowledged."""
         stage, kills, self._unsound = self._stage, 0, list[str]()
         stage.begin_again()
@@ -112,8 +117,8 @@ class Campaign:
             while True:
                 shot = next(left, Shot())
                 began = time.monotonic()
-                # With everything delivered first, the numbers of the points are those of the day in peace.
-                first_at_point = not kills and shot.after is None
+                # By hand, so that the numbers of the points are those of the day in peace.
+                first_at_point = not kills and shot.after is None and patient
                 killed = stage.live(shot, mutant=mutant, patient=first_at_point)
                 self._last_life = time.monotonic() - began
                 self.figures.lives += 1

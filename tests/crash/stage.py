@@ -218,6 +218,7 @@ class Stage:
                 Path(f"{self.folder / 'keepwell.db'}{suffix}").unlink(missing_ok=True)
             shutil.copyfile(self.folder / "morning.db", self.folder / "keepwell.db")
         (self.folder / "life.log").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "snapshots", ignore_errors=True)
         self.page.set(business.TODAY)
         self.page.over = False
 

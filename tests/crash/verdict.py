@@ -39,14 +39,15 @@ _ALIKE: Final = {
     ),
     "acts": (
         "select lane, kind, target, play, step, state from effects"
-        " where kind <> 'standing' order by lane, kind, target, play, step, state"
+        " where kind <> 'standing' and state <> 'refused'"  # refusals tell, whether it was queued before or not
+        " order by lane, kind, target, play, step, state"
     ),
     "messages": "select email, play, purpose, template, subject, basis from messages order by email, play",
     "open": (
         "select 'effect ' || lane || ' ' || state as what, target from effects"
         " where state = 'sending' or (state = 'waiting' and due_at <= :now)"
         " union all select 'delivery of ' || source, external_id from deliveries where parsed_at is null"
-        " union all select 'lease', name from leases order by 1, 2"
+        " order by 1, 2"
     ),
 }
 """What must come out the same, and what of it."""
@@ -241,16 +242,27 @@ where c.contype = 'f' and c.connamespace = cast(current_schema() as regnamespace
 
 
 def soundness(stage: Stage, store: Store) -> list[str]:
-    """What is wrong with the database itself, [] for nothing."""
+    """What is wrong with the database itself and with the files beside it, [] for nothing."""
+    files = [one for path in (stage.folder / "snapshots").glob("*.json") for one in _snapshot_soundness(stage, path)]
     if store.dialect == "sqlite":
-        return _sqlite_soundness(stage.folder / "keepwell.db")
+        return files + _sqlite_soundness(stage.folder / "keepwell.db")
     questions = [
         f"select '{row['conname']}' as broken, count(*) as n from {row['here']} h where h.{row['of']} is not null"
         f" and not exists (select 1 from {row['there']} t where t.{row['to']} = h.{row['of']})"
         for row in store.rows(_REFERENCES)
     ]
     assert len(questions) > 20, "or the server was not asked"
-    return [f"{row['broken']}: {row['n']} rows" for row in store.rows(" union all ".join(questions)) if row["n"]]
+    return files + [
+        f"{row['broken']}: {row['n']} rows" for row in store.rows(" union all ".join(questions)) if row["n"]
+    ]
+
+
+def _snapshot_soundness(stage: Stage, path: Path) -> list[str]:
+    try:
+        contacts = json.loads(path.read_text("utf-8"))["contacts"]
+    except (ValueError, LookupError) as error:
+        return [f"{path.name}: {error!r}"]
+    return [] if contacts.keys() == stage.keap.contacts.keys() else [f"{path.name} holds {len(contacts)} contacts"]
 
 
 def sound_after_kill(stage: Stage) -> list[str]:

@@ -21,19 +21,21 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tests.crash import business
 from tests.crash.channels import use_post
 from tests.crash.mutants import MUTANTS
 from tests.crash.page import Page
 from tests.crash.traps import Trap
+from worker import schedule
 from worker.app import create_app
 from worker.lib.clock import VirtualClock
 from worker.schedule import Wheel
 from worker.web.server import WebServer
-from worker.workspace import open_workspace
+from worker.workspace import Workspace, open_workspace
 
-LONGEST_LIFE = 60
+LONGEST_LIFE: Final = 60
 """Seconds after which a life that does not end says where it is, and ends."""
 
 
@@ -52,16 +54,18 @@ class Order:
     post: str = ""
     """The address of a mail channel that deduplicates, "" for that of config.toml."""
     patient: bool = False
-    """Whether the wheel turns only when all has been delivered: then the points have the same numbers each time."""
+    """Whether the wheel is turned by hand when all has been delivered: then the points have the same numbers each time."""
 
 
 def live(order: Order) -> None:
-    """Open the doors and turn the wheel, as `keepwell serve` does, until all has been delivered and the day's work is done."""
+    """Open the doors and turn the wheel, as `keepwell serve` does, until all has come and the day's work is done."""
     folder = Path(order.folder)
     page = Page(folder / "page")
     if order.post:
         use_post(order.post)
     Trap(page, order.point).install()
+    # The same loops with shorter rests: a life lasts half a second.
+    vars(schedule).update(LISTENS_EVERY=0.02, LOOKS_AT_CALENDAR_EVERY=0.05)
     workspace = open_workspace(folder, order.environ, page)
     if order.mutant:
         MUTANTS[order.mutant](workspace.store)
@@ -69,15 +73,37 @@ def live(order: Order) -> None:
     app = create_app(workspace, wake=wheel.wake)
     server = WebServer(app, workspace.config.server, "127.0.0.1", order.port)
     threading.Thread(target=server.run, args=(lambda: False,), daemon=True).start()
-    while order.patient and not page.over:
+    if order.patient:
+        _turn_by_hand(wheel, page)
+    else:
+        _turn_by_itself(wheel, workspace, page)
+
+
+def _turn_by_hand(wheel: Wheel, page: Page) -> None:
+    """What the schedule does, one after the other and when all has been delivered: a life that can be repeated."""
+    while not page.over:
         time.sleep(0.001)
-    last = False
-    while not last:
-        last = page.over
-        wheel.pull()
-        wheel.daily()
-        wheel.look()
-        time.sleep(0.001)
+    for _ in range(2):
+        for name in (*_JOBS, "look"):
+            getattr(wheel, name)()
+
+
+def _turn_by_itself(wheel: Wheel, workspace: Workspace, page: Page) -> None:
+    """The schedule as it runs, in all its threads, until the work of the day is done."""
+    wheel.start()
+    store = workspace.store
+    while not page.over or store.value(_WAITS, {"now": int(page.now())}) or store.value(_SLOTS) < len(_JOBS):
+        time.sleep(0.005)
+
+
+_JOBS: Final = ("pull", "daily", "nightly")
+"""What the schedule does every day."""
+_SLOTS: Final = f"select count(distinct job) as n from slots where at >= {business.TODAY} and job in {_JOBS}"
+_WAITS: Final = """
+select 1 as waits from effects where state = 'sending' or (state = 'waiting' and due_at <= :now)
+union all select 1 from deliveries where parsed_at is null
+union all select 1 from dirty
+"""
 
 
 def _child(order: Order) -> None:
@@ -85,6 +111,7 @@ def _child(order: Order) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job still runs is no news at this pace
     faulthandler.dump_traceback_later(LONGEST_LIFE, exit=True)
     code = 1
     try:
