@@ -5,7 +5,8 @@ Documentation: RFC 5321 (SMTP), RFC 8058 (one-click unsubscribe)
 Oddities
 - A mail server does not recognise a message that it gets twice, so a broken connection between the end of the message
   and the server's answer leaves a mail of which nobody can know: Unsure.
-- Each mail goes to one recipient; one connection is used for many mails and opened again when it has gone stale.
+- Each mail goes to one recipient. Several connections are kept, each used for many mails: what a mail takes is round
+  trips. One is opened anew after so many mails as servers like, after a pause, or where the server has closed it.
 - Header injection: whatever stands in a name or a subject, control characters and line separators become spaces; an
   address that is not plainly one address is refused.
 """
@@ -16,6 +17,9 @@ import re
 import smtplib
 import ssl
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -39,12 +43,17 @@ from worker.lib.addresses import (
     with_bytes,
 )
 from worker.lib.clock import Clock
-from worker.lib.http import Failure, GiveUp, Http, Reconnect, Retry, Unsure
+from worker.lib.http import Bucket, Failure, GiveUp, Http, Reconnect, Retry, Unsure
 
 TIMEOUT: Final = 60.0
 """Seconds. RFC 5321 §4.5.3.2 advises minutes; a server that is slower than this is tried again later."""
 
 _MESSAGE_ID: Final = re.compile(r"<?([A-Za-z0-9._=+-]{1,120})(?:@([A-Za-z0-9.-]{1,120}))?>?")
+
+MAILS_A_CONNECTION: Final = 100
+"""After so many mails a connection is opened anew: servers close those that are used for longer without a word."""
+FRESH_FOR: Final = 10.0
+"""Seconds for which a connection is believed to stand without asking."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -63,6 +72,10 @@ class SmtpSettings(Settings):
     )
     username: str = Field(default="", description="The account; empty where the server asks for none.")
     password: SecretStr = Field(default=SecretStr(""), description="The account's password or app password.")
+    connections: int = Field(default=4, ge=1, le=16, description="How many connections are used at the same time.")
+    per_second: float | None = Field(
+        default=None, gt=0, le=1000, description="At most so many mails a second; nothing means as many as it takes."
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -149,32 +162,48 @@ LOGIN_CODES: Final = frozenset({530, 534, 535, 538})
 """Replies by which a server says that the account is the trouble (RFC 4954 §6)."""
 
 
+@dataclass
+class _Line:
+    """One connection to the server."""
+
+    smtp: smtplib.SMTP
+    used_at: float
+    mails: int = 0
+    clean: bool = True
+    """Not in the middle of a mail."""
+
+
 class SmtpMailer:
-    """The mail server: the role `worker.integration.Mailer`. Thread-safe; mails leave one after the other."""
+    """The mail server: the role `worker.integration.Mailer`, and ReadyMailer. Thread-safe."""
 
     deduplicates = False
-    connections = 1
 
     def __init__(self, settings: SmtpSettings, clock: Clock) -> None:
         """No connection is made yet."""
+        self.connections = settings.connections
         self._settings, self._clock = settings, clock
+        self._rate = Bucket(settings.per_second, 1.0, clock) if settings.per_second else None
+        self._free = threading.BoundedSemaphore(settings.connections)
         self._lock = threading.Lock()
-        self._smtp: smtplib.SMTP | None = None
+        self._idle: list[_Line] = []
 
     def send(self, letter: Letter) -> str:
         """Hand one letter over; gives the server's word for it. Raises Retry, GiveUp, Reconnect or Unsure."""
-        try:
-            sender = mailbox(letter.sender)
-            to = Mailbox(one_line(letter.to_name, LONGEST_NAME), address(letter.to))
-            mail = message(letter, sender, to, self._clock.now()).as_bytes()
-        except ValueError as error:
-            raise GiveUp(f"The mail to {shown(letter.to)} cannot be sent: {error}") from None
-        with self._lock:
+        _readable(letter)  # before a connection is asked for
+        with self.ready() as hand_over:
+            return hand_over(letter)
+
+    @contextmanager
+    def ready(self) -> Iterator[Callable[[Letter], str]]:
+        """Wait for a connection and for a turn within the rate. Raises Retry or Reconnect where there is none to be had."""
+        with self._free:
+            if self._rate is not None:
+                self._rate.take()
+            line = self._line()
             try:
-                return self._hand_over(self._connected(), sender.address, to.address, mail)
-            except Failure:
-                self._let_go()
-                raise
+                yield lambda letter: self._send(line, letter)
+            finally:
+                self._give_back(line)
 
     def find(self, sought: Sought) -> str | None:
         """A mail server keeps no list that could be asked."""
@@ -183,31 +212,66 @@ class SmtpMailer:
     def close(self) -> None:
         """Say goodbye to the server."""
         with self._lock:
-            self._let_go()
+            lines, self._idle = self._idle, []
+        for line in lines:
+            line.smtp.close()
 
-    def _hand_over(self, smtp: smtplib.SMTP, sender: str, to: str, mail: bytes) -> str:
+    def _send(self, line: _Line, letter: Letter) -> str:
         """One mail transaction. Only once the end of the message may have left can the mail be in doubt."""
+        sender, to = _readable(letter)
         try:
-            _expect(250, *smtp.mail(sender))
-            _expect(250, *smtp.rcpt(to))
-            _expect(354, *smtp.docmd("DATA"))
-        except (OSError, smtplib.SMTPException) as error:
-            raise Retry(f"The mail server broke off: {_reason(error)}") from None
+            mail = message(letter, sender, to, self._clock.now()).as_bytes()
+        except ValueError as error:
+            raise _unsendable(letter, error) from None
+        line.clean = False
+        smtp = self._announced(line, sender.address, to.address)
         try:
             smtp.send(dotted(mail))
             code, words = smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             raise Unsure(f"The mail server broke off after it had the mail: {_reason(error)}") from None
         _expect(250, code, words)
+        line.mails, line.clean = line.mails + 1, True
         return one_line(words.decode("utf-8", "replace"), 200)
 
-    def _connected(self) -> smtplib.SMTP:
-        """The connection, opened again where it has gone stale."""
-        if self._smtp is not None and not _answers(self._smtp):
-            self._let_go()
-        if self._smtp is None:
-            self._smtp = self._open()
-        return self._smtp
+    def _announced(self, line: _Line, sender: str, to: str) -> smtplib.SMTP:
+        """The connection with sender and recipient taken, so that the message can follow.
+
+        A connection that was used before may have been closed meanwhile, which only shows now: it is opened once more.
+        """
+        try:
+            try:
+                _announce(line.smtp, sender, to)
+            except (OSError, smtplib.SMTPException):
+                if not line.mails:
+                    raise
+                line.smtp.close()
+                line.smtp, line.mails = self._open(), 0
+                _announce(line.smtp, sender, to)
+        except (OSError, smtplib.SMTPException) as error:
+            raise Retry(f"The mail server broke off: {_reason(error)}") from None
+        return line.smtp
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def _line(self) -> _Line:
+        """One that nobody uses: the one used last, as long as it stands; else a new one."""
+        while True:
+            with self._lock:
+                line = self._idle.pop() if self._idle else None
+            if line is None:
+                return _Line(self._open(), self._clock.now())
+            if self._clock.now() - line.used_at < FRESH_FOR or _answers(line.smtp):
+                return line
+            line.smtp.close()
+
+    def _give_back(self, line: _Line) -> None:
+        line.used_at = self._clock.now()
+        if not line.clean or line.mails >= MAILS_A_CONNECTION:
+            line.smtp.close()
+            return
+        with self._lock:
+            self._idle.append(line)
 
     def _open(self) -> smtplib.SMTP:
         settings, smtp = self._settings, None
@@ -230,10 +294,26 @@ class SmtpMailer:
             return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
         return smtplib.SMTP(host, port, timeout=TIMEOUT)
 
-    def _let_go(self) -> None:
-        smtp, self._smtp = self._smtp, None
-        if smtp is not None:
-            smtp.close()
+
+def _readable(letter: Letter) -> tuple[Mailbox, Mailbox]:
+    """Whom it is from and to. Raises GiveUp for what is no address."""
+    try:
+        return mailbox(letter.sender), Mailbox(one_line(letter.to_name, LONGEST_NAME), address(letter.to))
+    except ValueError as error:
+        raise _unsendable(letter, error) from None
+
+
+def _unsendable(letter: Letter, error: ValueError) -> GiveUp:
+    return GiveUp(f"The mail to {shown(letter.to)} cannot be sent: {error}")
+
+
+def _announce(smtp: smtplib.SMTP, sender: str, to: str) -> None:
+    code, words = smtp.mail(sender)
+    if code == 421:  # it closes the connection (RFC 5321 §3.8)
+        raise smtplib.SMTPServerDisconnected(f"{code} {words.decode('utf-8', 'replace')}")
+    _expect(250, code, words)
+    _expect(250, *smtp.rcpt(to))
+    _expect(354, *smtp.docmd("DATA"))
 
 
 def dotted(mail: bytes) -> bytes:

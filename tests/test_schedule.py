@@ -186,26 +186,6 @@ def test_what_no_turn_can_settle_does_not_make_it_turn_forever(business: Open, c
     assert runs(workspace, "urgent") == 1
 
 
-def test_an_effect_that_becomes_due_is_looked_at_without_waiting_for_the_schedule(
-    business: Open, clock: VirtualClock
-) -> None:
-    workspace = business(pull_every="1 day")
-    wheel, due_at = Wheel(workspace), int(clock.now()) + 90
-    workspace.store.run("insert into customers (id, first_at) values ('cus_1', 0)")
-    workspace.store.run(
-        "insert into effects (id, key, lane, kind, customer_id, payload, state, attempts, created_at, due_at)"
-        " values ('eff_1', 'k', 'alert', 'alert', 'cus_1', '{}', 'waiting', 1, 0, :due_at)", {"due_at": due_at}
-    )  # fmt: skip
-    turns = []
-    for _ in range(100):
-        wheel.look()
-        turns.append(runs(workspace, "urgent"))
-        clock.sleep(2)
-
-    assert turns[0] == 0
-    assert turns[-1] in {1, 2}  # seconds are whole: what is due in the second of a turn is looked at once more
-
-
 def test_a_database_that_is_away_is_asked_less_and_less_often(business: Open, caplog: pytest.LogCaptureFixture) -> None:
     workspace = business()
     workspace.store.run("alter table deliveries rename to away")

@@ -14,9 +14,9 @@ Values = dict[str, int | str | None]
 QUERIES = list(named_queries())
 
 NUMBERS = (
-    "applied_at as_of at assessed_at attempts before begun_since created_at day days due_at final first first_at gone highest history"
+    "applied_at as_of at attempt assessed_at attempts before begun_since created_at day days due_at final first first_at gone highest history"
     " idle_since known_at last_at last_value lowest may_mail mended_at most n not_before now number oldest pulled pulse pulse_at received_at"
-    " replaced seen_at sent_at since since_day sighted_at stranded today until updated_at urgent waiting_since"
+    " pause replaced seen_at sent_at settled since since_day sighted_at stale stranded today until updated_at urgent waiting_since"
 )
 """Binds that are whole numbers; all others are text."""
 

@@ -136,7 +136,9 @@ def _store(store: Store, report: Report, now: int) -> None:
             f"{row['n']} deliveries of {row['source']} {row['stream']} cannot be read: {row['error']}"
         )
     for row in store.rows(sql("house", "interrupted")):
-        report.findings.append(f"a mail to {row['target']} was interrupted; did it arrive? ({row['id']})")
+        report.findings.append(
+            f"a mail to {row['target']} was interrupted; did it arrive? keepwell unknown {row['id']}"
+        )
     for row in store.rows(sql("house", "given_up")):
         report.findings.append(f"{row['n']} effects to {row['lane']} were given up: {row['reason']}")
     doubts = int(store.value(sql("house", "doubts")))

@@ -263,6 +263,9 @@ class CrmSection(Section):
     keep_snapshots: int = Field(
         30, ge=1, le=3650, description="For so many days the nightly snapshots of our tags and fields are kept."
     )
+    log_mails: bool = Field(
+        default=True, description="Tell the CRM's own history of mails that left by another way than its own."
+    )
     pulse_field: str = Field(
         "", description="The label of a custom field in which your people note their pulse, 1 to 5; nothing means none."
     )

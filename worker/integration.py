@@ -7,8 +7,9 @@ Every file in `integrations/` ends with `INTEGRATION = Integration(…)`. A part
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -241,6 +242,17 @@ class Mailer(Protocol):
         """Let go of the channel until the next letter."""
 
 
+@runtime_checkable
+class ReadyMailer(Protocol):
+    """A mailer that can get ready before it is given its letter: what it takes to wait is over when we ask once more."""
+
+    def ready(self) -> AbstractContextManager[Callable[[Letter], str]]:
+        """Wait for a connection and for a turn within the channel's rate; the block gets `send` for one letter.
+
+        Raises Retry or Reconnect where there is none to be had.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Logged:
     """A message that left by another way than the CRM, for the CRM's own history."""
@@ -339,6 +351,6 @@ class Integration:
 
 __all__ = [
     "Alerter", "Begin", "Colleague", "Crm", "CrmIds", "CrmNames", "Desk", "FieldResult", "History", "Incoming",
-    "Integration", "Letter", "Logged", "Mailer", "Page", "Parse", "Pull", "Receipt", "Refused", "Removed", "SecretStr",
-    "Settings", "Sought", "Verify",
+    "Integration", "Letter", "Logged", "Mailer", "Page", "Parse", "Pull", "ReadyMailer", "Receipt", "Refused", "Removed",
+    "SecretStr", "Settings", "Sought", "Verify",
 ]  # fmt: skip

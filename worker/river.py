@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from worker import cards, guard
+from worker import cards, guard, lanes
 from worker.assess import Assessed, Terms, assess_due, new_run, triggers_of
-from worker.dispatch import alerts, backfill, mail, notices, outbox, pools
-from worker.dispatch.writeback import Written, write_waiting
+from worker.dispatch import backfill, pools
+from worker.dispatch.writeback import Written
 from worker.effects import Lane
 from worker.facts import Delivery, Parsed
-from worker.intake import inbox, mirror
+from worker.intake import inbox
 from worker.intake.pull import pull
 from worker.lib.clock import local_day, seconds
 from worker.lib.http import Failure
@@ -39,7 +38,11 @@ class Turn:
     assessed: Assessed = field(default_factory=Assessed)
     written: Written = field(default_factory=Written)
     mails: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
+    doubts: dict[str, int] = field(default_factory=dict)
+    """Of letters of which nobody knew whether they arrived: arrived, again, unknown."""
     down: list[str] = field(default_factory=list)
     """The sources that are down, in words."""
     back: list[str] = field(default_factory=list)
@@ -173,64 +176,14 @@ def _popular(workspace: Workspace) -> tuple[str, ...]:
 
 
 def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> None:
-    store, clock = workspace.store, workspace.clock
-    mailer, alerter = workspace.mailer, workspace.alerter
-
-    def held_up() -> bool:
-        return stop() or workspace.paused
-
-    outbox.recover(store, seconds(clock), mail_deduplicates=mailer is not None and mailer.deduplicates)
-    if alerter is not None:  # first: a person can act while the rest is on its way
-        if modes.may_leave(workspace.mode, workspace.released, modes.ALERT):
-            done.notices = notices.send_waiting(store, alerter, clock, stop=held_up)
-        titles = {name: play.title for name, play in workspace.plays.items()}
-        link = f"{workspace.config.workspace.public_url}/"
-        done.alerts = alerts.send_waiting(store, alerter, clock, stop=held_up, titles=titles, link=link)
-    try:
-        _write_back(workspace, done, held_up)
-    except Failure as failure:
-        done.troubles[f"{workspace.crm_source} write-back"] = str(failure)
-    if mailer is not None:
-        with closing(mailer):
-            done.mails = mail.send_waiting(
-                store, mailer, workspace.templates, workspace.sender, workspace.limits, clock,
-                time_zone=workspace.time_zone, sign=workspace.sign,
-                plays_by_name=workspace.plays, not_coming_in=workspace.not_coming_in,
-                reread=lambda addresses: _reread(workspace, addresses, done), stop=stop,
-            )  # fmt: skip
-
-
-def _reread(workspace: Workspace, addresses: Collection[str], done: Turn) -> bool:
-    """Take in what the CRM says of these addresses now; False where it cannot be asked, and so nobody knows."""
-    crm, source = workspace.crm, workspace.crm_source
-    if crm is None:
-        done.troubles[f"{source} opt-in"] = "the CRM is not set up, so nobody can know who wants mail; the mails wait"
-        return False
-    asked = mirror.contacts_at(workspace.store, source, addresses)
-    try:
-        contacts = crm.read(asked)
-    except Failure as failure:
-        done.troubles[f"{source} opt-in"] = f"{failure}; the mails wait"
-        return False
-    mirror.take_consent(workspace.store, source, asked, contacts, seconds(workspace.clock))
-    return True
-
-
-def _write_back(workspace: Workspace, done: Turn, held_up: Callable[[], bool]) -> None:
-    crm, source = workspace.crm, workspace.crm_source
-    if crm is None or not outbox.due(workspace.store, Lane.CRM, seconds(workspace.clock), 1):
-        return
-    if not any(map(workspace.may_leave, workspace.places)):
-        return  # not even our tags and fields are made before a person has released one of them
-    if not switch(workspace.store, f"canary:{source}"):
-        done.troubles[f"{source} write-back"] = (
-            f"nothing is written before one contact has been tried: keepwell check --canary CONTACT ({source})"
-        )
-        return
-    ids = workspace.crm_ids(crm)
-    done.written = write_waiting(
-        workspace.store, crm, source, ids, done.run_id, workspace.clock, stop=held_up, may=workspace.may_leave,
-        only=workspace.config.crm.only_contacts, keep_edits=workspace.config.crm.when_edited == "keep",
-    )  # fmt: skip
-    if done.written.reasons:
-        done.troubles[f"{source} write-back"] = done.written.reasons[0]
+    for lane, emptied in lanes.empty_all(workspace, done.run_id, stop).items():
+        done.troubles |= emptied.troubles
+        if lane is Lane.CRM:
+            done.written = emptied.written
+        elif lane is Lane.ALERT:
+            done.alerts, done.notices = emptied.outcomes, emptied.notices
+        else:
+            counts = {Lane.MAIL: done.mails, Lane.SMS: done.texts, Lane.TASK: done.tasks}[lane]
+            counts.update(emptied.outcomes)
+        for word, n in emptied.doubts.items():
+            done.doubts[word] = done.doubts.get(word, 0) + n

@@ -2,7 +2,8 @@
 
 Any number of processes may run this over one database. Each turn is made under one lease, and each tick of the schedule
 is a slot whose work is done once; so two schedulers do the work once, and when one dies the other does what is left.
-Vendors are asked under a lease of their own: a slow one must not hold up what has come in meanwhile.
+Vendors are asked, and written to, under leases of their own, each lane in a thread of its own: a slow one must hold up
+neither what has come in meanwhile nor what goes to others.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from worker import deliverability, feedback, nightly, river
-from worker.dispatch.outbox import STRANDED_AFTER
+from worker import deliverability, feedback, lanes, nightly, river
+from worker.effects import Lane
 from worker.lib.clock import seconds, zone
 from worker.lib.dns import Resolver
 from worker.lib.lease import Lease
@@ -39,6 +40,57 @@ ENDS_WITHIN: Final = 10.0
 """Seconds that a turn is given to come to a place where it can stop."""
 
 
+class LaneRunner:
+    """Empties one lane of one workspace whenever something waits in it."""
+
+    def __init__(self, workspace: Workspace, lane: Lane, over: threading.Event) -> None:
+        """Nothing runs yet; it ends when `over` is set."""
+        self.lane = lane
+        self.lease = lanes.lease(workspace, lane)
+        self._workspace, self._over = workspace, over
+        self._wake = threading.Event()
+        self._told: dict[str, str] = {}  # troubles that have been told, so that each is told once
+
+    def wake(self) -> None:
+        """Something may wait by now: look at once. Returns immediately."""
+        self._wake.set()
+
+    def listen(self) -> None:
+        """Empty the lane again and again until `over`; where nothing comes of it, less and less often."""
+        wait = LISTENS_EVERY
+        while not self._over.is_set():
+            woken = self._wake.wait(wait)
+            self._wake.clear()
+            if self._over.is_set():
+                break
+            wait = LISTENS_EVERY if self.look() or woken else min(2 * wait, LISTENS_AT_LEAST_EVERY)
+        self._workspace.store.let_go()
+
+    def look(self) -> bool:
+        """Empty it once where something waits; False where something waits, and nothing came of it."""
+        try:
+            if not lanes.waits(self._workspace, self.lane):
+                return True
+            with self.lease.held() as mine:
+                if not mine:
+                    return True
+                done = lanes.empty(self._workspace, self.lane, lambda: self._over.is_set() or self.lease.lost)
+        except StoreError as error:
+            self._tell({f"{self.lane} lane": f"the database cannot be used: {error}"})
+            return False
+        except Exception:
+            log.exception("the lane %s broke off; it goes on from what is stored", self.lane)
+            return False
+        self._tell(done.troubles)
+        return done.moved
+
+    def _tell(self, troubles: dict[str, str]) -> None:
+        for where, why in troubles.items():
+            if self._told.get(where) != why:
+                log.warning("%s: %s", where, why)
+        self._told = troubles
+
+
 class Wheel:
     """Turns the wheel of one workspace, from as many threads as like to; one turn at a time."""
 
@@ -56,10 +108,11 @@ class Wheel:
         self._failures: dict[str, int] = {}
         self._rests_until: dict[str, int] = {}
         self._scheduler: BackgroundScheduler | None = None
-        self._listener: threading.Thread | None = None
+        self._lanes = [LaneRunner(workspace, lane, self._over) for lane in lanes.ORDER]
+        self._threads: list[threading.Thread] = []
 
     def turn(self, *, kind: str, everyone: bool = False, slot: str = "") -> river.Turn | None:
-        """Make one turn over what is there; asks no vendor for news.
+        """Make one turn over what is there; asks no vendor for news. What is decided leaves by the lanes, right after it.
 
         None where another process is at it, where the work of the slot was done already, and before the first whole pass
         while vendors are being asked: that pass is the silent one, and must see everybody. Raises river.Stopped.
@@ -72,14 +125,23 @@ class Wheel:
                 return None
             began = seconds(self._workspace.clock)
             done = river.turn(
-                self._workspace, kind=kind, pulls=False, everyone=everyone, pulled=pulled,
+                self._workspace, kind=kind, pulls=False, everyone=everyone, pulled=pulled, dispatch=False,
                 stop=lambda: self._over.is_set() or self._lease.lost,
             )  # fmt: skip
             self._since = began
             if slot:
                 self._lease.take_slot(kind, slot)
         _tell(done, kind)
+        self._empty_lanes()
         return done
+
+    def _empty_lanes(self) -> None:
+        """Wake the lanes; where nothing was started, empty them here, one after another."""
+        for lane in self._lanes:
+            if self._threads:
+                lane.wake()
+            else:
+                lane.look()
 
     def wake(self) -> None:
         """Something that matters has come in: look at once. Returns immediately."""
@@ -141,8 +203,10 @@ class Wheel:
             if self._lease.slot_is_taken("nightly", slot):
                 return True
             night = nightly.look(self._workspace)
-        with self._one_at_a_time, self._lease.held() as mine:
-            if not mine:
+        # Nor may the CRM be written to meanwhile: what we write ourselves would look as if somebody had changed it.
+        writing = lanes.lease(self._workspace, Lane.CRM)
+        with self._one_at_a_time, self._lease.held() as mine, writing.held() as idle:
+            if not (mine and idle):
                 return False
             nightly.mend(self._workspace, night)
             self._lease.take_slot("nightly", slot)
@@ -177,7 +241,7 @@ class Wheel:
     # -- at once ------------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Turn for what came by webhook or API, and for effects that have become due. Runs until `stop`."""
+        """Turn for what came by webhook or API. Runs until `stop`."""
         wait = LISTENS_EVERY
         while not self._over.is_set():
             self._wake.wait(wait)
@@ -195,6 +259,8 @@ class Wheel:
         try:
             if self._workspace.store.value(sql("house", "work_waits"), self._unseen()) is not None:
                 self.turn(kind="urgent")
+            elif not self._threads:
+                self._empty_lanes()
         except river.Stopped:
             log.info("a turn was told to stop; the next one goes on from what is stored")
         except StoreError as error:
@@ -206,10 +272,8 @@ class Wheel:
         return True
 
     def _unseen(self) -> dict[str, int]:
-        return {
-            "pulled": int(not self._pull_lease.is_held()), "since": self._since,
-            "now": seconds(self._workspace.clock), "stranded": STRANDED_AFTER,
-        }  # fmt: skip
+        now = seconds(self._workspace.clock)
+        return {"pulled": int(not self._pull_lease.is_held()), "since": self._since, "now": now}
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -224,13 +288,19 @@ class Wheel:
             scheduler.add_job(job, "interval", seconds=LOOKS_AT_CALENDAR_EVERY, next_run_time=now)
         scheduler.start()
         self._scheduler = scheduler
-        self._listener = threading.Thread(target=self.listen, name="listener", daemon=True)
-        self._listener.start()
+        self._threads = [threading.Thread(target=self.listen, name="listener", daemon=True)]
+        self._threads += [
+            threading.Thread(target=lane.listen, name=f"lane-{lane.lane}", daemon=True) for lane in self._lanes
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> bool:
         """End the turn that is being made where it can be ended, and make no more; False where one does not end."""
         self._over.set()
         self._wake.set()
+        for lane in self._lanes:
+            lane.wake()
         ending = threading.Thread(target=self._end, name="ending", daemon=True)
         ending.start()
         ending.join(ENDS_WITHIN)
@@ -240,14 +310,14 @@ class Wheel:
 
     def abandon(self) -> None:
         """Give the leases back although a turn is still being made; the caller ends the process with the next line."""
-        for lease in (self._lease, self._pull_lease, self._team_lease):
+        for lease in (self._lease, self._pull_lease, self._team_lease, *(lane.lease for lane in self._lanes)):
             lease.release()
 
     def _end(self) -> None:
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=True)
-        if self._listener is not None:
-            self._listener.join()
+        for thread in self._threads:
+            thread.join()
 
 
 def _tell(done: river.Turn, kind: str) -> None:

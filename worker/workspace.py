@@ -289,6 +289,11 @@ class Workspace:
         return found.integration.history(cast("Http", found.http), found.settings, self.clock)
 
     @property
+    def tells_crm(self) -> bool:
+        """Whether the CRM's own history is to be told of what has left."""
+        return self.config.crm.log_mails and self.history is not None
+
+    @property
     def desk(self) -> Desk | None:
         """Where our people find their tasks: the CRM, unless the config names another."""
         found = self.connected.get(self.config.outreach.desk or self.crm_source)

@@ -128,7 +128,7 @@ def test_one_that_a_crash_interrupted_is_told_again_as_one(store: Store, clock: 
     assert first is not None
     assert len(outbox.claim_alike(store, first, START, 500)) == 11  # and the process dies
     clock.sleep(STRANDED_AFTER + 1)
-    outbox.recover(store, seconds(clock), mail_deduplicates=False)
+    outbox.recover(store, Lane.ALERT, seconds(clock))
     team = Team()
 
     assert send(store, team, clock) == {"sent": 12}

@@ -64,7 +64,7 @@ class Front:
         customer = str(self.store.value("select id from customers"))
         effect = kind(customer, to, "Ada", "usage-drop", "usage-drop", "service", expires_at=now + DAY)
         effect_id = outbox.put(self.store, effect, key, now)
-        outbox.claim_this(self.store, effect_id, now)
+        outbox.claim_letter(self.store, effect_id, now)
         outbox.finish(self.store, effect_id, state, now, "the answer was lost" if state == "unknown" else "", reference)
         return effect_id
 

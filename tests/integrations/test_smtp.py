@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from integrations.smtp import SmtpMailer, SmtpSettings, dotted
+from integrations.smtp import FRESH_FOR, MAILS_A_CONNECTION, SmtpMailer, SmtpSettings, dotted
 from tests.conftest import START
 from worker.integration import Letter
 from worker.lib.clock import VirtualClock
@@ -308,6 +308,8 @@ class Moody(socketserver.ThreadingTCPServer):
     def __init__(self, moods: dict[str, str | None]) -> None:
         super().__init__(("127.0.0.1", 0), _Talk)
         self.moods = moods
+        self.counting = threading.Lock()
+        self.once: dict[str, str | None] = {}
         self.connections = 0
         self.accepted = 0
 
@@ -316,7 +318,8 @@ class _Talk(socketserver.StreamRequestHandler):
     server: Moody
 
     def handle(self) -> None:
-        self.server.connections += 1
+        with self.server.counting:
+            self.server.connections += 1
         if not self.say("GREETING", "220 hello"):
             return
         while line := self.rfile.readline():
@@ -326,13 +329,14 @@ class _Talk(socketserver.StreamRequestHandler):
                     continue
                 while self.rfile.readline() != b".\r\n":
                     pass
-                self.server.accepted += 1
+                with self.server.counting:
+                    self.server.accepted += 1
                 verb = "END"
             if not self.say(verb, "250 ok"):
                 return
 
     def say(self, step: str, usual: str) -> bool:
-        reply = self.server.moods.get(step, usual)
+        reply = self.server.once.pop(step) if step in self.server.once else self.server.moods.get(step, usual)
         if reply is None:
             self.connection.shutdown(socket.SHUT_RDWR)
             return False
@@ -411,14 +415,77 @@ def test_a_server_that_does_not_encrypt_as_set_gets_no_mail(sink: Sink, tls: str
 
 
 def test_one_connection_serves_many_mails_and_is_opened_again_when_stale() -> None:
-    with moody() as server, mailing(server.server_address[1]) as mailer:
+    clock = VirtualClock(START)
+    with moody() as server:
+        mailer = SmtpMailer(options(server.server_address[1]), clock)
         for _ in range(3):
             mailer.send(LETTER)
         together = server.connections
         server.moods["NOOP"] = None
+        mailer.send(LETTER)  # just used: it is not asked whether it still stands
+        clock.sleep(FRESH_FOR)
+        mailer.send(LETTER)
+        mailer.close()
+
+        assert (together, server.connections, server.accepted) == (1, 2, 5)
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_mail() -> None:
+    with moody() as server, mailing(server.server_address[1]) as mailer:
+        mailer.send(LETTER)
+        for mood in (None, "421 4.7.0 too many mails"):
+            server.once["MAIL"] = mood
+            mailer.send(LETTER)
+
+        assert (server.connections, server.accepted) == (3, 3)
+
+
+def test_a_connection_is_opened_anew_after_as_many_mails_as_servers_like() -> None:
+    with moody() as server, mailing(server.server_address[1]) as mailer:
+        for _ in range(2 * MAILS_A_CONNECTION):
+            mailer.send(LETTER)
+
+        assert (server.connections, server.accepted) == (2, 2 * MAILS_A_CONNECTION)
+
+
+def test_as_many_connections_are_used_at_the_same_time_as_are_set_and_no_more() -> None:
+    together, most = threading.Barrier(3), 0
+    with moody() as server, mailing(server.server_address[1], connections=3) as mailer:
+
+        def send() -> None:
+            with mailer.ready() as hand_over:
+                together.wait()  # three are ready before any is used
+                hand_over(LETTER)
+
+        threads = [threading.Thread(target=send) for _ in range(9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+            most = max(most, len(mailer._idle))
+
+        assert (mailer.connections, server.connections, server.accepted) == (3, 3, 9)
+        assert most <= 3
+
+
+def test_no_more_mails_leave_in_a_second_than_are_set() -> None:
+    clock = VirtualClock(START)
+    with moody() as server:
+        mailer = SmtpMailer(options(server.server_address[1], per_second=2, connections=4), clock)
+        for _ in range(11):
+            mailer.send(LETTER)
+        mailer.close()
+
+    assert clock.now() - START == pytest.approx(5)
+
+
+def test_what_was_made_ready_and_not_used_is_used_by_the_next() -> None:
+    with moody() as server, mailing(server.server_address[1]) as mailer:
+        with mailer.ready():
+            pass
         mailer.send(LETTER)
 
-        assert (together, server.connections, server.accepted) == (1, 2, 4)
+        assert (server.connections, server.accepted) == (1, 1)
 
 
 def test_after_a_failure_the_next_mail_goes_over_a_fresh_connection() -> None:

@@ -120,19 +120,19 @@ def _two_of_them(stage: Stage) -> None:
     wait(lambda: stage.value("select count(*) from slots where job = 'pull'"), "the pull", tell=tell)
     killed: list[Process] = []
 
-    def kill_who_turns() -> None:
+    def kill_who_writes() -> None:
         """In the middle of a write: the vendor has the request, and will carry it out."""
-        owner = str(stage.value("select owner from leases where name = 'wheel'"))
-        (turning,) = [process for process in wheels if owner.startswith(f"{process.popen.pid}-")]
-        turning.kill()
-        killed.append(turning)
+        owner = str(stage.value("select owner from leases where name = 'lane:crm'"))
+        (writing,) = [process for process in wheels if owner.startswith(f"{process.popen.pid}-")]
+        writing.kill()
+        killed.append(writing)
         stage.store.let_go()
 
     for subscription in subscriptions:
         stage.stripe.bill(subscription, decline="card_declined")
     stage.stripe.deliver_hooks(duplicate=0.5, reorder=0.3)
     wait(lambda: len(stage.mailbox.messages) == len(contacts), "the mails", tell=tell)
-    stage.keap.before_next_patch = kill_who_turns
+    stage.keap.before_next_patch = kill_who_writes
     for subscription in subscriptions:
         stage.stripe.cancel(subscription, at_period_end=True)
     stage.stripe.deliver_hooks(duplicate=0.5, reorder=0.3)
@@ -175,7 +175,8 @@ def _times_tagged_red(stage: Stage) -> dict[str, int]:
 def _overlapping(stage: Stage) -> list[str]:
     """Turns that began before the one before had come to its end."""
     runs = stage.store.rows(
-        "select id, started_at, finished_at from runs where kind <> 'pull' and finished_at is not null order by id"
+        "select id, started_at, finished_at from runs"
+        " where kind not in ('pull', 'write-back') and finished_at is not null order by id"
     )
     return [later["id"] for earlier, later in pairwise(runs) if later["started_at"] < earlier["finished_at"]]
 

@@ -18,6 +18,7 @@ from integrations.keap import KeapSettings, connect
 from worker.assess import new_run
 from worker.dispatch import outbox
 from worker.dispatch.writeback import write_waiting
+from worker.effects import Lane
 from worker.integration import CrmNames, FieldResult
 from worker.lib.clock import VirtualClock
 from worker.lib.http import Http
@@ -74,7 +75,7 @@ class Careless(Killed):
 
 def recovers(store: Store, now: int) -> None:
     """The real one. Nobody else is at work here, so nothing in `sending` is anybody's."""
-    outbox.recover(store, now, mail_deduplicates=False, older_than=0)
+    outbox.recover(store, Lane.CRM, now, older_than=0)
 
 
 def believes(store: Store, now: int) -> None:

@@ -3,6 +3,7 @@
 from worker.cli import (
     changing,
     crm,
+    doubts,
     facts,
     mail,
     opinions,
@@ -20,6 +21,7 @@ from worker.cli.base import main
 __all__ = [
     "changing",
     "crm",
+    "doubts",
     "facts",
     "mail",
     "main",

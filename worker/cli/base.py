@@ -96,11 +96,11 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 @contextmanager
 def lease(workspace: Workspace, *names: str) -> Iterator[None]:
-    """Hold the leases of these names, of the wheel where none is named, so that no schedule gets in between."""
+    """Hold the leases of these names, so that no schedule gets in between; none means whoever decides or writes to the CRM."""
     from worker.lib.lease import Lease
 
     with ExitStack() as stack:
-        for name in names or ("wheel",):
+        for name in names or ("wheel", "lane:crm"):
             if not stack.enter_context(Lease(workspace.store, workspace.clock, name).held()):
                 raise click.ClickException("another process is turning the wheel; try again in a minute")
         yield

@@ -15,7 +15,7 @@ from worker.dispatch import outbox
 from worker.effects import Alert, Lane, Line
 from worker.integration import Alerter
 from worker.lib.clock import Clock, seconds
-from worker.lib.http import Failure, GiveUp, Retry
+from worker.lib.http import Failure, GiveUp, Held, Retry
 from worker.lib.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,9 @@ MOST_SINGLY: Final = 5
 MOST_TOGETHER: Final = 500
 LONGEST_WHY: Final = 200
 """Characters of what is said of each."""
+
+OVER: Final = ("later", "waiting")
+"""Outcomes after which the next alert would fare the same."""
 
 _CAUSES: Final[Mapping[str, str]] = {
     "disagreement": "Pulse and band part; who is right?",
@@ -40,11 +43,14 @@ def send_waiting(
     """Empty the alert lane; gives counts of effects by outcome. One that may have been posted already says so.
 
     `stop` is asked before each: whether everything outward has been paused meanwhile. One that the place cannot take now
-    ends the turn of all: the next would wait for the same, and keep the CRM and the mails waiting. `titles` says of each
-    play how it is called, `link` where all customers are seen.
+    lets the lane rest: the next would wait for the same. `titles` says of each play how it is called, `link` where all
+    customers are seen.
     """
     outcomes: dict[str, int] = {}
-    while not outcomes.get("later") and not stop() and (queued := outbox.claim(store, Lane.ALERT, seconds(clock))):
+    while not any(map(outcomes.get, OVER)) and not stop():
+        queued = outbox.claim(store, Lane.ALERT, seconds(clock))
+        if queued is None:
+            break
         alike = _alike(store, clock, queued)
         outcome = _send(store, alerter, clock, alike, told([one.effect for one in alike], cause(queued, titles), link))
         outcomes[outcome] = outcomes.get(outcome, 0) + len(alike)
@@ -90,11 +96,21 @@ def _send(store: Store, alerter: Alerter, clock: Clock, alike: Sequence[outbox.Q
         remark = alerter.send(alert) or ""
     except GiveUp as failure:
         return _ended(store, clock, alike, "failed", str(failure))
+    except Held as failure:  # nothing may leave at the moment, and nothing was tried
+        for one in alike:
+            outbox.hold(store, one.id, seconds(clock), str(failure))
+        return "waiting"
     except Failure as failure:
         after = failure.after if isinstance(failure, Retry) else None
-        for one in alike:  # all at the moment at which the first is tried again, so that they stay together
-            outbox.try_later(store, replace(alike[0], id=one.id), seconds(clock), str(failure), after)
-        return "later"
+        outbox.rest(store, Lane.ALERT, seconds(clock), after, str(failure))
+        # all at the moment at which the first is tried again, so that they stay together
+        became = {
+            outbox.try_later(store, replace(alike[0], id=one.id), seconds(clock), str(failure), after) for one in alike
+        }
+        return became.pop()
+    except Exception as error:  # noqa: BLE001  a fault of ours in one alert stops no other
+        reason = f"Keepwell met a fault of its own: {type(error).__name__}: {error}"[:500]
+        return _ended(store, clock, alike, "failed", reason)
     if remark:
         log.warning("an alert arrived, but %s", remark)
     _ended(store, clock, alike, "done", remark)

@@ -1,17 +1,32 @@
-"""The lane of mails: each is asked about again at the moment of sending, then written and handed over."""
+"""The lanes of letters, mail and text messages: each is asked about at the moment of sending, written and handed over.
+
+Several leave at the same time, as many as the channel takes, in threads of their own; each is taken alone, and never are
+two to one customer or one address under way (worker/dispatch/outbox.py). The order for one letter:
+
+1. the arbiter is asked; what must not leave ends or waits here
+2. it is written
+3. the channel gets ready: a connection, its turn within the channel's rate
+4. what is about to be handed over is committed, so that after a crash it is known whether it may have left
+5. the arbiter is asked once more: an opt-out or a pause that has committed by now is obeyed
+6. it is handed over, and what came of it is committed
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import json
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from worker.dispatch import outbox
+from worker.dispatch.hands import Hands
 from worker.dispatch.letters import Sender, Templates
 from worker.effects import Lane, Mail
-from worker.integration import Letter, Mailer
+from worker.integration import Letter, Mailer, ReadyMailer
 from worker.lib.clock import Clock, seconds
-from worker.lib.http import Failure, Reconnect, Retry, Unsure
-from worker.lib.ids import new_id
+from worker.lib.http import Failure, Held, Reconnect, Retry, Unsure
 from worker.lib.store import Store, sql
 from worker.plays import arbiter, cases
 from worker.plays import records as plays
@@ -20,6 +35,9 @@ from worker.plays.rules import Refusal
 
 AT_ONCE: Final = 50
 """Mails for which the CRM is read once: so few that they have left before what it said is old."""
+
+Refresh = Callable[[Mail], Mail | Refusal | None]
+"""A letter that has waited, before it is asked about: with present values, or why it is not to leave; None: as it is."""
 
 
 def send_waiting(
@@ -36,13 +54,19 @@ def send_waiting(
     stop: Callable[[], bool] = lambda: False,
     plays_by_name: Mapping[str, Play] | None = None,
     not_coming_in: Collection[str] = (),
+    lane: Lane = Lane.MAIL,
+    at_once: int | None = None,
+    refresh: Refresh | None = None,
+    tell_crm: bool = False,
 ) -> dict[str, int]:
-    """Empty the mail lane as far as it may be: each mail is asked about again, then sent; gives counts by outcome.
+    """Empty a lane of letters as far as it may be: each is asked about again, then sent; gives counts by outcome.
 
     `sign` makes the token of the unsubscribe address from an effect's id. `reread` is given the addresses of some mails
     before they leave, and takes in what the CRM says of them now: an opt-out moves no date there, so no pull brings it.
-    Where it gives False, nobody knows, and the mails wait. `stop` is asked before each: whether this process is to end.
-    What rests on the kinds of fact that are `not_coming_in` waits too; a play says when what it is about is over.
+    Where it gives False, nobody knows, and the mails wait. `stop` is asked before each: whether this process is to end,
+    or everything outward is paused. What rests on the kinds of fact that are `not_coming_in` waits too; a play says when
+    what it is about is over. `at_once` is how many leave at the same time, None for as many as the channel takes.
+    `tell_crm` is whether the CRM's own history is to be told of what has left.
     """
 
     def asked(mail: Mail, effect_id: str) -> arbiter.Verdict:
@@ -56,82 +80,222 @@ def send_waiting(
             return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
         return arbiter.ask(case, rules)
 
-    outcomes: dict[str, int] = {}
-    while not stop() and (waiting := outbox.due(store, Lane.MAIL, seconds(clock), AT_ONCE)):
-        if not reread(frozenset(waiting.values())):
-            break
-        for effect_id in waiting:
-            if stop():
+    desk = _Desk(store, lane, mailer, templates, sender, clock, asked, sign, refresh, tell_crm)
+    keep_arrived(store, lane, tell_crm=tell_crm)
+    with Hands(mailer.connections if at_once is None else at_once, desk.see_to, store.let_go) as hands:
+        while not stop() and not desk.tired:
+            waiting = outbox.letters_due(store, lane, seconds(clock), AT_ONCE)
+            if not waiting:
+                if hands.wait():  # another letter to the same customer may have waited for that one
+                    continue
                 break
-            queued = outbox.claim_this(store, effect_id, seconds(clock))
-            if queued is not None:
-                outcome = _send(store, mailer, templates, sender, clock, queued, asked, sign)
-                outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    return outcomes
+            if not reread(frozenset(waiting.values())):
+                break
+            for effect_id in waiting:
+                if stop() or desk.tired:
+                    break
+                queued = outbox.claim_letter(store, effect_id, seconds(clock))
+                if queued is not None:
+                    hands.give(queued)
+    return desk.outcomes
 
 
-def _send(
-    store: Store, mailer: Mailer, templates: Templates, sender: Sender, clock: Clock, queued: outbox.Queued,
-    asked: Callable[[Mail, str], arbiter.Verdict], sign: Callable[[str], str],
-) -> str:  # fmt: skip
-    mail, now = queued.effect, seconds(clock)
-    assert isinstance(mail, Mail)
-    verdict = asked(mail, queued.id)
-    if isinstance(verdict, arbiter.Wait):
-        with store.atomic():
-            outbox.hold(store, queued.id, max(verdict.until, now + 1), f"{verdict.rule}: {verdict.reason}")
-            refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
-            plays.keep_refusal(store, refusal, now, queued.id, waits=True)
-        return "waiting"
-    if isinstance(verdict, arbiter.Ask):
-        with store.atomic():
-            outbox.ask(store, queued.id, f"{verdict.rule}: {verdict.reason}")
-            plays.ask_person(store, queued.id, verdict.reason, now)
-            refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
-            plays.keep_refusal(store, refusal, now, queued.id, waits=True)
-        return "asked"
-    if isinstance(verdict, arbiter.Refuse):
-        with store.atomic():
-            outbox.finish(store, queued.id, "refused", now, f"{verdict.rule}: {verdict.reason}")
-            refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
-            plays.keep_refusal(store, refusal, now, queued.id)
-        return "refused"
-    unsubscribe_url = f"{sender.public_url}/unsubscribe/{sign(queued.id)}"
-    try:
-        signer = templates.signed_by(mail.template, mail.values, sender)
-        values = {
-            **mail.values, "first_name": "".join(mail.name.split()[:1]), "sender_name": signer,
-            "business": sender.business,
-        }  # fmt: skip
-        rendered = templates.render(mail.template, values, sender, unsubscribe_url)
-        host = sender.address.rpartition("@")[2] or "localhost"
-        reference = mailer.send(
-            Letter(
-                f"<{queued.id}@{host}>", f"{signer} <{sender.address}>", sender.reply_to, mail.to, mail.name,
-                rendered.subject, rendered.text, rendered.html, unsubscribe_url,
-            )
-        )  # fmt: skip
-    except Failure as failure:
-        return _failed(store, queued, failure, seconds(clock))
+def keep_arrived(store: Store, lane: Lane, *, tell_crm: bool = False) -> int:
+    """Note letters as messages of which something else told that they arrived: their channel, an event, a person."""
+    store.run(sql("dispatch", "tidy_handed"))
+    rows = store.rows(sql("dispatch", "arrived_unkept"), {"lane": lane.value})
+    for row in rows:
+        _keep(store, row["effect_id"], row["customer_id"], row, json.loads(row["mail"]), tell_crm=tell_crm)
+    return len(rows)
+
+
+def _keep(
+    store: Store, effect_id: str, customer_id: str, texts: Mapping[str, str | int], mail: Mapping[str, str], *,
+    tell_crm: bool,
+) -> None:  # fmt: skip
+    """One message, as it was handed over; the letter itself is kept for as long as the CRM has to be told of it."""
+    tell = tell_crm and bool(mail["contact_id"])
     with store.atomic():
-        outbox.finish(store, queued.id, "done", seconds(clock), reference=reference)
         store.run(
             sql("dispatch", "keep_message"),
             {
-                "id": new_id("msg"), "effect_id": queued.id, "customer_id": mail.customer_id, "email": mail.to,
-                "play": mail.play, "purpose": mail.purpose, "template": mail.template, "subject": rendered.subject,
-                "body": rendered.text, "basis": verdict.basis, "sent_at": now,
+                "id": effect_id.replace("eff_", "msg_", 1), "effect_id": effect_id, "customer_id": customer_id,
+                "email": mail["email"], "play": mail["play"], "purpose": mail["purpose"],
+                "template": mail["template"], "subject": texts["subject"], "body": texts["body"],
+                "basis": texts["basis"], "sent_at": texts["at"],
             },
         )  # fmt: skip
-    return "sent"
+        store.run(sql("dispatch", "to_tell" if tell else "forget_letter"), {"effect_id": effect_id})
 
 
-def _failed(store: Store, queued: outbox.Queued, failure: Failure, now: int) -> str:
-    if isinstance(failure, Unsure):
-        outbox.finish(store, queued.id, "unknown", now, str(failure))
+@contextmanager
+def _ready(mailer: Mailer) -> Iterator[Callable[[Letter], str]]:
+    """The channel's hand, ready for one letter now, where it can be got ready before it has one."""
+    if isinstance(mailer, ReadyMailer):
+        with mailer.ready() as hand_over:
+            yield hand_over
+    else:
+        yield mailer.send
+
+
+@dataclass
+class _Desk:
+    """Sees to one letter after the other, from several threads, and counts what came of them."""
+
+    store: Store
+    lane: Lane
+    mailer: Mailer
+    templates: Templates
+    sender: Sender
+    clock: Clock
+    asked: Callable[[Mail, str], arbiter.Verdict]
+    sign: Callable[[str], str]
+    refresh: Refresh | None
+    tell_crm: bool
+    outcomes: dict[str, int] = field(default_factory=dict)
+    tired: bool = False
+    """No letter more for now: the channel cannot be used."""
+    _in_a_row: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def see_to(self, queued: outbox.Queued) -> None:
+        """Send one letter that was taken, or see to why not."""
+        try:
+            outcome = self._send(queued)
+        except Exception as error:  # noqa: BLE001  a fault of ours in one letter stops nobody else's
+            outcome = self._broken(queued, f"Keepwell met a fault of its own: {type(error).__name__}: {error}"[:500])
+        with self._counting:
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    def _send(self, queued: outbox.Queued) -> str:
+        mail = queued.effect
+        assert isinstance(mail, Mail)
+        if self.refresh is not None and seconds(self.clock) > queued.created_at:
+            renewed = self.refresh(mail)
+            if isinstance(renewed, Refusal):
+                return self._refused(queued, renewed)
+            mail = renewed or mail
+        verdict = self.asked(mail, queued.id)
+        if not isinstance(verdict, arbiter.Go):
+            return self._objected(queued, mail, verdict)
+        try:
+            letter = self._written(mail, queued.id)
+            with _ready(self.mailer) as hand_over:
+                at = self._intend(queued, mail, letter, verdict.basis)
+                verdict = self.asked(mail, queued.id)
+                if not isinstance(verdict, arbiter.Go):
+                    self.store.run(sql("dispatch", "forget_letter"), {"effect_id": queued.id})
+                    return self._objected(queued, mail, verdict)
+                reference = hand_over(letter)
+        except Failure as failure:
+            return self._failed(queued, failure)
+        self._in_a_row = 0
+        with self.store.atomic():
+            # `settle`: were we so slow that somebody else took us for dead, we know better.
+            outbox.settle(self.store, queued.id, seconds(self.clock), reference=reference)
+            texts: dict[str, str | int] = {
+                "subject": letter.subject, "body": letter.text, "basis": verdict.basis, "at": at,
+            }  # fmt: skip
+            _keep(self.store, queued.id, mail.customer_id, texts, _noted(mail), tell_crm=self.tell_crm)
+        return "sent"
+
+    def _written(self, mail: Mail, effect_id: str) -> Letter:
+        """The letter as it is handed over, as a person has edited it where one has. Raises GiveUp where it cannot be."""
+        sender, templates = self.sender, self.templates
+        unsubscribe_url = f"{sender.public_url}/unsubscribe/{self.sign(effect_id)}"
+        signer = templates.signed_by(mail.template, mail.values, sender)
+        edited = self.store.row(sql("dispatch", "edited"), {"id": effect_id})
+        if edited is not None:
+            rendered = templates.write(
+                mail.template, edited["subject"], edited["body"], sender, unsubscribe_url, signer=signer
+            )
+        else:
+            values = {
+                **mail.values, "first_name": "".join(mail.name.split()[:1]), "sender_name": signer,
+                "business": sender.business,
+            }  # fmt: skip
+            rendered = templates.render(mail.template, values, sender, unsubscribe_url)
+        host = sender.address.rpartition("@")[2] or "localhost"
+        return Letter(
+            f"<{effect_id}@{host}>", f"{signer} <{sender.address}>", sender.reply_to, mail.to, mail.name,
+            rendered.subject, rendered.text, rendered.html, unsubscribe_url, effect_id, mail.purpose, mail.play,
+            mail.contact_id,
+        )  # fmt: skip
+
+    def _intend(self, queued: outbox.Queued, mail: Mail, letter: Letter, basis: str) -> int:
+        """Commit what is about to be handed over; gives when."""
+        at = seconds(self.clock)
+        self.store.run(
+            sql("dispatch", "hand_over"),
+            {
+                "effect_id": queued.id, "attempt": queued.attempts, "now": at, "message_id": letter.message_id,
+                "sender": letter.sender, "subject": letter.subject, "body": letter.text, "html": letter.html,
+                "basis": basis, "mail": json.dumps(_noted(mail), sort_keys=True),
+            },
+        )  # fmt: skip
+        return at
+
+    # -- what does not leave ------------------------------------------------------------------------------------------
+
+    def _objected(self, queued: outbox.Queued, mail: Mail, verdict: arbiter.Objection) -> str:
+        now, reason = seconds(self.clock), f"{verdict.rule}: {verdict.reason}"
+        refusal = Refusal(mail.customer_id, mail.play, verdict.rule, verdict.reason)
+        if isinstance(verdict, arbiter.Refuse):
+            return self._refused(queued, refusal)
+        with self.store.atomic():
+            if isinstance(verdict, arbiter.Ask):
+                outbox.ask(self.store, queued.id, reason)
+                plays.ask_person(self.store, queued.id, verdict.reason, now)
+            else:
+                outbox.hold(self.store, queued.id, max(verdict.until, now + 1), reason)
+            plays.keep_refusal(self.store, refusal, now, queued.id, waits=True)
+        return "asked" if isinstance(verdict, arbiter.Ask) else "waiting"
+
+    def _refused(self, queued: outbox.Queued, refusal: Refusal) -> str:
+        now = seconds(self.clock)
+        with self.store.atomic():
+            outbox.finish(self.store, queued.id, "refused", now, f"{refusal.rule}: {refusal.reason}")
+            plays.keep_refusal(self.store, refusal, now, queued.id)
+        return "refused"
+
+    def _failed(self, queued: outbox.Queued, failure: Failure) -> str:
+        now = seconds(self.clock)
+        if isinstance(failure, Unsure):
+            return self._in_doubt(queued, str(failure), now)
+        if isinstance(failure, Held):  # nothing may leave at the moment, and nothing was tried
+            self.store.run(sql("dispatch", "forget_letter"), {"effect_id": queued.id})
+            outbox.hold(self.store, queued.id, now, str(failure))
+            self.tired = True
+            return "waiting"
+        if isinstance(failure, Retry | Reconnect):
+            after = failure.after if isinstance(failure, Retry) else 900
+            self._in_a_row += 1
+            if after is not None or self._in_a_row >= outbox.IN_A_ROW:  # the vendor said so, or looks as if
+                outbox.rest(self.store, self.lane, now, after, str(failure))
+                self.tired = True
+            return outbox.try_later(self.store, queued, now, str(failure), after)
+        outbox.finish(self.store, queued.id, "failed", now, str(failure))
+        return "failed"
+
+    def _broken(self, queued: outbox.Queued, reason: str) -> str:
+        """What comes of a letter that met a fault of ours: if it may have left, nobody knows; else it is given up."""
+        handed = self.store.row(sql("dispatch", "handed_over"), {"effect_id": queued.id})
+        if handed is not None and handed["attempt"] == queued.attempts:
+            return self._in_doubt(queued, reason, seconds(self.clock))
+        outbox.finish(self.store, queued.id, "failed", seconds(self.clock), reason)
+        return "failed"
+
+    def _in_doubt(self, queued: outbox.Queued, reason: str, now: int) -> str:
+        handed = self.store.row(sql("dispatch", "handed_over"), {"effect_id": queued.id})
+        if self.mailer.deduplicates and handed is not None and now - handed["first_at"] < outbox.KEY_HOLDS:
+            return outbox.try_later(self.store, queued, now, reason, None)  # the same key again delivers once
+        outbox.finish(self.store, queued.id, "unknown", now, reason)
         return "unknown"
-    if isinstance(failure, Retry | Reconnect):
-        outbox.try_later(store, queued, now, str(failure), failure.after if isinstance(failure, Retry) else 900)
-        return "later"
-    outbox.finish(store, queued.id, "failed", now, str(failure))
-    return "failed"
+
+
+def _noted(mail: Mail) -> dict[str, str]:
+    """Of a mail what its message says, and whose it is in the CRM."""
+    return {
+        "email": mail.to, "play": mail.play, "purpose": mail.purpose, "template": mail.template,
+        "contact_id": mail.contact_id,
+    }  # fmt: skip

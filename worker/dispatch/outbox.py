@@ -1,16 +1,24 @@
 """Where effects wait, and what becomes of them. An intent is committed before anything is tried.
 
 waiting ──claim──► sending ──► done | refused | failed
-   ▲                  │ ├────► unknown    (interrupted in mid-send, and the channel cannot deduplicate: a person decides)
+   ▲                  │ ├────► unknown    (it may have left, and the channel cannot deduplicate: see dispatch/doubt.py)
    └──── postpone ────┘ └────► replaced   (a newer state of the same contact went instead)
 
 Beside the river lie three pools, out of which nothing is claimed: `draft` (the workspace only shows what it would do),
 `held` (this kind of act has not been released), and `asked` (a person is to see this very message first).
+
+In which order: a lane takes what is due first, and so one that waits holds up nobody else. Of one customer
+- never are two letters under way at once, in either lane of letters, nor two to one address: a cap sees the one before;
+- a letter or task of a play waits for that play's earlier ones; a later step also while nobody knows whether the step
+  before arrived, or a person has not released it yet;
+- an alert waits for every earlier alert, since they tell one story; of CRM standings only the newest counts.
+Letters of different plays may overtake each other: the arbiter decides between them, whichever comes first.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -26,6 +34,19 @@ LONGEST_WAIT: Final = 7 * 86_400
 STRANDED_AFTER: Final = LASTS
 """Seconds after which a row found in `sending` belongs to nobody any more: who sends holds the lease, and who has not
 renewed that for so long has lost it, and sends no more."""
+SETTLED_AFTER: Final = 120
+"""Seconds after which nothing is under way any more: longer than any client of ours waits for an answer (lib/http: 10 to
+connect and 60 to read; SMTP: 60)."""
+KEY_HOLDS: Final = 15 * 60
+"""Seconds for which a channel that deduplicates is trusted to know a key again: the shortest time a vendor names."""
+HELD_AT_MOST: Final = 60 * 86_400
+"""Seconds after which a letter is no longer held by an earlier one of its play: by then it is out of date, and ends."""
+ASKED_EVERY: Final = 15 * 60
+"""Seconds, at least, between two questions to a channel about one letter; they grow with its age."""
+IN_A_ROW: Final = 3
+"""After so many that could not be taken now, one after the other, it is the channel and not the effect: the lane rests."""
+REST_AT_LEAST: Final = 60
+"""Seconds for which a lane is left alone when its vendor could not be used at all."""
 
 _KINDS: Final[Mapping[str, type[Effect]]] = {
     "standing": Standing,
@@ -47,6 +68,8 @@ class Queued:
     attempts: int
     created_at: int
     effect: Effect
+    tried_at: int | None = None
+    """When it was tried the time before, None where this is the first."""
 
 
 def put(
@@ -98,9 +121,9 @@ def claim(store: Store, lane: Lane, now: int) -> Queued | None:
     return None
 
 
-def claim_this(store: Store, effect_id: str, now: int) -> Queued | None:
-    """Take one effect; None where somebody else has taken it, or it is not due any more."""
-    row = store.row(sql("dispatch", "claim_this"), {"id": effect_id, "now": now})
+def claim_letter(store: Store, effect_id: str, now: int) -> Queued | None:
+    """Take one letter; None where somebody else has it, it is not due any more, or another one has to be over first."""
+    row = store.row(sql("dispatch", "claim_letter"), {"id": effect_id, "now": now, "stale": now - HELD_AT_MOST})
     return _queued(store, row, now) if row else None
 
 
@@ -138,6 +161,22 @@ def due(store: Store, lane: Lane, now: int, most: int) -> dict[str, str]:
     return {row["id"]: row["target"] for row in rows}
 
 
+def letters_due(store: Store, lane: Lane, now: int, most: int) -> dict[str, str]:
+    """The same of letters that could be taken now: {effect id: address}. Takes nothing."""
+    binds = {"lane": lane.value, "now": now, "most": most, "stale": now - HELD_AT_MOST}
+    rows = store.rows(sql("dispatch", "letters_due"), binds)
+    return {row["id"]: row["target"] for row in rows}
+
+
+def waits(store: Store, lane: Lane, now: int) -> bool:
+    """Whether there is anything to do in a lane: due, stranded, or in doubt for long enough to be asked about."""
+    binds = {
+        "lane": lane.value, "now": now, "stranded": now - STRANDED_AFTER, "settled": now - SETTLED_AFTER,
+        "pause": ASKED_EVERY,
+    }  # fmt: skip
+    return store.value(sql("dispatch", "lane_waits"), binds) is not None
+
+
 def _queued(store: Store, row: Row, now: int) -> Queued | None:
     """The row as it was put; None, and given up, where another version wrote it: it must not stop the others."""
     try:
@@ -145,7 +184,10 @@ def _queued(store: Store, row: Row, now: int) -> Queued | None:
     except (LookupError, TypeError, ValueError) as error:
         finish(store, row["id"], "failed", now, f"cannot be read: {error}")
         return None
-    return Queued(row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect)
+    return Queued(
+        row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect,
+        row["tried_at"],
+    )  # fmt: skip
 
 
 def overtaken(store: Store, queued: Queued) -> bool:
@@ -175,30 +217,74 @@ def ask(store: Store, effect_id: str, reason: str) -> None:
     store.run(sql("dispatch", "ask"), {"id": effect_id, "reason": reason})
 
 
-def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> None:
-    """After a failure that may pass: wait longer each time, give up in the end; a mail, when it is no longer news."""
+def settle(store: Store, effect_id: str, now: int, *, reference: str = "", reason: str = "") -> bool:
+    """It is known by now that it arrived; False where that was known before, or nobody had tried."""
+    binds = {"id": effect_id, "now": now, "reference": reference or None, "reason": reason or None}
+    return store.run(sql("dispatch", "settle"), binds) > 0
+
+
+def try_later(store: Store, queued: Queued, now: int, reason: str, after: float | None) -> str:
+    """After a failure that may pass: wait longer each time, give up in the end; a letter, when it is no longer news.
+
+    Never earlier than `after`, the seconds for which the vendor asked to be left alone, and spread out behind that.
+    Gives `later` or `failed`.
+    """
     over = now >= queued.effect.expires_at if isinstance(queued.effect, Mail) else queued.attempts >= MOST_ATTEMPTS
     if over:
         finish(store, queued.id, "failed", now, f"tried {queued.attempts} times; last: {reason}")
-        return
+        return "failed"
     wait = min(LONGEST_WAIT, max(after or 0, min(6 * 3600, 30 * 2**queued.attempts)))
-    postpone(store, queued.id, now + int(wait) + 1, reason)
+    postpone(store, queued.id, now + int(wait * (1 + 0.25 * _chance(queued))) + 1, reason)
+    return "later"
 
 
-def recover(store: Store, now: int, *, mail_deduplicates: bool, older_than: int = STRANDED_AFTER) -> dict[str, int]:
-    """See to what a crash left in `sending`; gives how many rows became what.
+def _chance(queued: Queued) -> float:
+    """0 to 1, another for each effect and attempt, and the same whenever it is asked for: a run can be repeated."""
+    return zlib.crc32(f"{queued.key}:{queued.attempts}".encode()) / 2**32
+
+
+# -- a lane that is left alone ----------------------------------------------------------------------------------------
+
+
+def rest(store: Store, lane: Lane, now: int, after: float | None, reason: str) -> None:
+    """Leave a lane alone for so many seconds: its vendor cannot be used, so the next effect would fare the same."""
+    wait = min(LONGEST_WAIT, max(REST_AT_LEAST, after or 0))
+    store.run(sql("dispatch", "rest"), {"lane": lane.value, "until": now + int(wait) + 1, "reason": reason})
+
+
+def resting(store: Store, lane: Lane, now: int) -> str:
+    """Why a lane is left alone, "" where it is not."""
+    row = store.row(sql("dispatch", "rests"), {"lane": lane.value, "now": now})
+    return str(row["reason"]) if row else ""
+
+
+# -- what was interrupted ---------------------------------------------------------------------------------------------
+
+
+def recover(
+    store: Store, lane: Lane, now: int, *, deduplicates: bool = False, older_than: int = STRANDED_AFTER
+) -> dict[str, int]:
+    """See to what a crash left in `sending` in one lane; gives how many rows became what. The caller holds its lease.
 
     CRM writes compare before they write, so they are simply done again. An alert is repeated rather than lost, and says
-    so. A mail is repeated only where the channel deduplicates; else it becomes *unknown* and asks.
+    so. A task is looked for before it is made again, once no request can be under way any more. A letter that nobody had
+    begun to hand over waits again; one that may have left does so only where the channel deduplicates, as long as it is
+    sure to know the key; else it becomes *unknown*.
     """
     became: dict[str, int] = {}
     with store.atomic():
-        for row in store.rows(sql("dispatch", "stranded"), {"before": now - older_than}):
-            if row["lane"] in (Lane.MAIL, Lane.SMS, Lane.TASK) and not mail_deduplicates:
-                state = "unknown"
+        for row in store.rows(sql("dispatch", "stranded"), {"lane": lane.value, "before": now - older_than}):
+            state = _after_a_crash(row, lane, now, deduplicates=deduplicates)
+            if state == "unknown":
                 finish(store, row["id"], state, now, "interrupted while it was being sent; nobody can know")
             else:
-                state = "waiting"
-                postpone(store, row["id"], now, "interrupted; done again")
+                due_at = row["sending_since"] + SETTLED_AFTER if lane is Lane.TASK else now
+                postpone(store, row["id"], max(now, due_at), "interrupted; done again")
             became[state] = became.get(state, 0) + 1
     return became
+
+
+def _after_a_crash(row: Row, lane: Lane, now: int, *, deduplicates: bool) -> str:
+    if lane not in (Lane.MAIL, Lane.SMS) or row["attempt"] != row["attempts"]:
+        return "waiting"
+    return "waiting" if deduplicates and now - row["first_at"] < KEY_HOLDS else "unknown"

@@ -7,30 +7,63 @@ values
     (:id, :key, :lane, :kind, :customer_id, :target, :change_id, :play, :step, :payload, :state, :now, :due_at)
 on conflict (key) do nothing
 
--- name: claim
-update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+-- name: claim: of one customer in the order in which they were put
+update effects set state = 'sending', tried_at = sending_since, sending_since = :now, attempts = attempts + 1
 where id = (
-    select id from effects
-    where lane = :lane and state = 'waiting' and due_at <= :now
-    order by due_at, id
+    select e.id from effects e
+    where e.lane = :lane and e.state = 'waiting' and e.due_at <= :now
+        and not exists (
+            select 1 from effects o
+            where o.customer_id = e.customer_id and o.lane = e.lane and o.id < e.id
+                and o.state in ('waiting', 'sending') and (e.lane = 'alert' or o.play = e.play)
+        )
+    order by e.due_at, e.id
     limit 1 {skip_locked}
 )
-returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at, tried_at
 
 -- name: claim_all
-update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+update effects set state = 'sending', tried_at = sending_since, sending_since = :now, attempts = attempts + 1
 where id in (
     select id from effects
     where lane = :lane and state = 'waiting' and due_at <= :now
     order by due_at, id
     limit :most {skip_locked}
 )
-returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at, tried_at
 
--- name: claim_this
-update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+-- name: claim_letter: one at a time to a customer and to an address, and the steps of a play in their order
+update effects set state = 'sending', tried_at = sending_since, sending_since = :now, attempts = attempts + 1
 where id = :id and state = 'waiting' and due_at <= :now
-returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+    and not exists (
+        select 1 from effects o
+        where o.state = 'sending' and o.lane in ('mail', 'sms')
+            and (o.customer_id = effects.customer_id or o.target = effects.target)
+    )
+    and not exists (
+        select 1 from effects o
+        where o.customer_id = effects.customer_id and o.lane = effects.lane and o.play = effects.play and o.play <> ''
+            and o.id < effects.id and effects.due_at > :stale
+            and (o.state in ('waiting', 'sending') or (effects.step <> '' and o.state in ('unknown', 'held', 'asked')))
+    )
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at, tried_at
+
+-- name: letters_due: those that could be claimed now
+select e.id, e.target from effects e
+where e.lane = :lane and e.state = 'waiting' and e.due_at <= :now
+    and not exists (
+        select 1 from effects o
+        where o.state = 'sending' and o.lane in ('mail', 'sms')
+            and (o.customer_id = e.customer_id or o.target = e.target)
+    )
+    and not exists (
+        select 1 from effects o
+        where o.customer_id = e.customer_id and o.lane = e.lane and o.play = e.play and o.play <> ''
+            and o.id < e.id and e.due_at > :stale
+            and (o.state in ('waiting', 'sending') or (e.step <> '' and o.state in ('unknown', 'held', 'asked')))
+    )
+order by e.due_at, e.id
+limit :most
 
 -- name: alerts_alike: of how many customers the same cause has something to tell, that of one claimed among them
 select count(distinct customer_id) as n from effects
@@ -40,7 +73,7 @@ where lane = 'alert' and (id = :id or (
 ))
 
 -- name: claim_alike: of each customer the first that waits
-update effects set state = 'sending', sending_since = :now, attempts = attempts + 1
+update effects set state = 'sending', tried_at = sending_since, sending_since = :now, attempts = attempts + 1
 where id in (
     select e.id from effects e
     where e.lane = 'alert' and e.state = 'waiting' and e.due_at <= :now and e.play = :play
@@ -52,13 +85,24 @@ where id in (
     order by e.due_at, e.id
     limit :most {skip_locked}
 )
-returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at
+returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at, tried_at
 
 -- name: due
 select id, target from effects
 where lane = :lane and state = 'waiting' and due_at <= :now
 order by due_at, id
 limit :most
+
+-- name: lane_waits: whether there is anything to do in a lane
+select 1 as waiting from effects where lane = :lane and state = 'waiting' and due_at <= :now
+union all select 1 from effects where lane = :lane and state = 'sending' and sending_since <= :stranded
+union all select 1 from effects
+where lane = :lane and state = 'unknown' and sending_since <= :settled
+    and (asked_at is null or (:now - asked_at >= :pause and :now - asked_at >= asked_at - sending_since))
+limit 1
+
+-- name: notices_wait
+select 1 as waiting from notices where state = 'waiting' limit 1
 
 -- name: newer_standing
 select id from effects
@@ -81,14 +125,87 @@ where id = :id and state = 'sending'
 update effects set state = 'asked', reason = :reason, attempts = attempts - 1
 where id = :id and state = 'sending'
 
--- name: stranded
-select id, lane, key from effects where state = 'sending' and sending_since <= :before order by id
+-- name: stranded: with the attempt of which a letter was last handed over, and when one first was
+select e.id, e.attempts, e.sending_since, h.attempt, h.first_at
+from effects e left join handed_over h on h.effect_id = e.id
+where e.lane = :lane and e.state = 'sending' and e.sending_since <= :before
+order by e.id
+
+-- name: hand_over: the first time stays
+insert into handed_over (effect_id, attempt, first_at, at, message_id, sender, subject, body, html, basis, mail)
+values (:effect_id, :attempt, :now, :now, :message_id, :sender, :subject, :body, :html, :basis, :mail)
+on conflict (effect_id) do update set attempt = excluded.attempt, at = excluded.at, message_id = excluded.message_id,
+    sender = excluded.sender, subject = excluded.subject, body = excluded.body, html = excluded.html,
+    basis = excluded.basis, mail = excluded.mail
+
+-- name: handed_over
+select attempt, first_at from handed_over where effect_id = :effect_id
+
+-- name: forget_letter
+delete from handed_over where effect_id = :effect_id
+
+-- name: edited: a message as a person wants it sent
+select subject, body from approvals
+where effect_id = :id and decision = 'send' and subject is not null and body is not null
+
+-- name: tidy_handed: of letters that are over and did not arrive nothing is needed any more
+delete from handed_over
+where effect_id in (select id from effects where state in ('refused', 'failed', 'replaced'))
+
+-- name: settle: it is known now that it arrived
+update effects set state = 'done', finished_at = :now, reason = :reason, reference = :reference
+where id = :id and state in ('sending', 'unknown')
+
+-- name: again: it is known now that it did not arrive, or a person wants it sent again
+update effects set state = 'waiting', due_at = :now, finished_at = null, asked_at = null, reason = :reason
+where id = :id and state = 'unknown'
+
+-- name: let_go
+update effects set state = 'failed', finished_at = :now, reason = :reason where id = :id and state = 'unknown'
+
+-- name: asked
+update effects set asked_at = :now where id = :id and state = 'unknown'
+
+-- name: to_ask: those of which nobody knows, so long after the try that no answer can be under way any more
+select e.id, e.target, e.payload, e.sending_since, h.message_id, h.subject
+from effects e left join handed_over h on h.effect_id = e.id
+where e.lane = :lane and e.state = 'unknown' and e.sending_since <= :settled
+    and (e.asked_at is null or (:now - e.asked_at >= :pause and :now - e.asked_at >= e.asked_at - e.sending_since))
+order by e.id
+limit :most
+
+-- name: unknown
+select e.id, e.lane, e.target, e.customer_id, c.name, e.play, e.sending_since, e.asked_at, e.reason, h.subject
+from effects e
+join customers c on c.id = e.customer_id
+left join handed_over h on h.effect_id = e.id
+where e.state = 'unknown'
+order by e.sending_since, e.id
+
+-- name: arrived_unkept: letters of which something told that they arrived, and that this lane has not noted as messages
+select h.effect_id, e.customer_id, h.subject, h.body, h.basis, h.at, h.mail
+from handed_over h
+join effects e on e.id = h.effect_id
+left join messages m on m.effect_id = h.effect_id
+where e.lane = :lane and e.state = 'done' and (m.id is null or m.log_state = '')
+order by h.effect_id
+
+-- name: rest: the longer of two
+insert into lane_rests (lane, until, reason) values (:lane, :until, :reason)
+on conflict (lane) do update set until = excluded.until, reason = excluded.reason
+where lane_rests.until < excluded.until
+
+-- name: rests
+select until, reason from lane_rests where lane = :lane and until > :now
 
 -- name: keep_message
 insert into messages
     (id, effect_id, customer_id, email, play, purpose, template, subject, body, basis, sent_at)
 values (:id, :effect_id, :customer_id, :email, :play, :purpose, :template, :subject, :body, :basis, :sent_at)
 on conflict (effect_id) do nothing
+
+-- name: to_tell
+update messages set log_state = 'waiting' where effect_id = :effect_id and log_state = ''
 
 -- name: snapshot
 insert into snapshots (source, contact_id, at, tags, fields) values (:source, :contact_id, :at, :tags, :fields)

@@ -51,10 +51,7 @@ update runs set finished_at = :now, summary = :summary where id = :id
 select 1 as waiting from deliveries
 where parsed_at is null and attempts = 0 and (:pulled = 1 or stream = 'webhook' or source = 'api')
 union all select 1 from dirty where urgent = 1 and since >= :since
-union all select 1 from effects where state = 'waiting' and due_at <= :now and due_at >= :since
 union all select 1 from backfill where due_at <= :now and due_at >= :since
-union all select 1 from effects
-where state = 'sending' and sending_since <= :now - :stranded and sending_since >= :since - :stranded
 limit 1
 
 -- name: set_once: the first word stays

@@ -319,7 +319,12 @@ order by 1
 update effects set state = 'done', finished_at = :now, reason = :reason
 where id = :effect_id and state in ('unknown', 'waiting')
 
--- name: keep_proven: it counts as sent from when it was tried; its text was never noted
+-- name: keep_proven: it counts as sent from when it was tried, as it was handed over
 insert into messages (id, effect_id, customer_id, email, play, purpose, template, subject, body, basis, sent_at)
-values (:id, :effect_id, :customer_id, :address, :play, :purpose, :template, '', '', :basis, :at)
+values (
+    :id, :effect_id, :customer_id, :address, :play, :purpose, :template,
+    coalesce((select h.subject from handed_over h where h.effect_id = :effect_id), ''),
+    coalesce((select h.body from handed_over h where h.effect_id = :effect_id), ''),
+    :basis, :at
+)
 on conflict (effect_id) do nothing

@@ -47,7 +47,7 @@ limit 1
 
 -- name: last_turn: the end of the last one that came to its end; the beginning of the first where none ever did
 select coalesce(
-    (select finished_at from runs where finished_at is not null and kind <> 'pull' order by id desc limit 1),
+    (select finished_at from runs where finished_at is not null and kind not in ('pull', 'write-back') order by id desc limit 1),
     (select started_at from runs order by id limit 1)
 ) as at
 
