@@ -73,7 +73,10 @@ ARROWS = [
     ),
     Arrow("worker.registry", "worker.integration worker.lib.clock worker.lib.http integrations integrations.*"),
     Arrow("worker.config", "worker.registry worker.integration worker.lib worker.lib.*"),
-    Arrow("worker.example", "worker.config worker.registry worker.integration"),
+    Arrow(
+        "worker.example", "worker.config worker.registry worker.integration worker.lib worker.lib.assets worker.plays"
+        " worker.plays.words worker.plays.files",
+    ),
     Arrow("integrations integrations.*", "worker.facts worker.effects worker.integration worker.lib.* integrations._*"),
     Arrow("worker.sandbox.servers worker.sandbox.servers.*", "worker.sandbox.servers worker.sandbox.servers.* worker.lib.*"),
     Arrow("worker.sandbox worker.sandbox.*", "worker.sandbox worker.sandbox.* worker.lib.*"),

@@ -1,4 +1,4 @@
-"""What is written from the declarations, so that it cannot drift: config.example.toml and the README's table."""
+"""What is written from the declarations, so that it cannot drift: config.example.toml, and tables of README and pages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pydantic.fields import FieldInfo
 
 from worker.config import SECTIONS, secret_fields, variable
 from worker.integration import Integration
+from worker.lib import assets
+from worker.plays import words
+from worker.plays.files import load
 from worker.registry import find
 
 _HEAD: Final = """\
@@ -99,8 +102,61 @@ def integration_table() -> str:
 
 def with_table(readme: str) -> str:
     """The README with a fresh table between its markers. Raises ValueError where a marker is missing."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md lacks the lines {BEGIN} and {END}, between which the table of integrations goes")
-    return f"{before}{BEGIN}\n{integration_table()}\n{END}{after}"
+    return _filled(readme, "README.md", BEGIN, END, integration_table())
+
+
+def _filled(page: str, name: str, begin: str, end: str, table: str) -> str:
+    before, found, rest = page.partition(begin)
+    _, over, after = rest.partition(end)
+    if not (found and over):
+        raise ValueError(f"{name} lacks the lines {begin} and {end}, between which a table goes")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+# -- docs/plays.md ----------------------------------------------------------------------------------------------------
+
+CHECK_SETTINGS: Final[Mapping[str, str]] = {
+    "switch": "`keepwell mode`, `pause` and `release`; `only_to`, `hold_when_turned`",
+    "identity": "`internal`",
+    "consent": "`service_needs_opt_in`",
+    "suppression": "`urgent_labels`, `stop_tags`, `after_person`, `after_refund`",
+    "dunning": "the play's `[unless]` and `[until]`",
+    "stability": "`known_at_least`",
+    "frequency": "`one_mail_every`, `most_in_30_days`",
+    "priority": "the play's `priority`",
+    "hours": "`quiet_from`, `quiet_until`, `closed_days`, `time_zone` in `[workspace]`",
+    "approval": "`first`, `bands`, `worth_from`, `all` in `[approval]`",
+    "goal": "the play's `[unless]`, `[until]`, `worth_sending_for`",
+    "reentry": "the play's `at_most_every`",
+    "deliverability": "`check_sender`; `keepwell reputation`",
+    "repeat": "",
+    "holdout": "`keepwell hold-out`",
+}
+"""What each of the arbiter's checks reads; of the settings without a section, that is `[outreach]`."""
+
+
+def play_table() -> str:
+    """The plays that ship, in Markdown. Raises ValueError for one that does not say when it worked."""
+    rows = ["| play | set off by | for whom | what it does | it worked if |", "| --- | --- | --- | --- | --- |"]
+    for name, play in load((assets.folder("recipes") / "plays").glob("*.toml")).items():
+        worked = words.worked_if(play)
+        if not worked:
+            raise ValueError(f"{name}.toml: about does not end with: It worked if …")
+        link = f"[`{name}`](../recipes/plays/{name}.toml)"
+        rows.append(f"| {link} | {words.set_off(play)} | {words.for_whom(play)} | {words.does(play)} | {worked} |")
+    return "\n".join(rows)
+
+
+def check_table() -> str:
+    """The arbiter's checks in their order, in Markdown."""
+    rows = ["| | check | what it says | what it reads |", "| --- | --- | --- | --- |"]
+    for place, (name, says) in enumerate(words.checks(), start=1):
+        rows.append(f"| {place} | `{name}` | {says} | {CHECK_SETTINGS[name]} |")
+    return "\n".join(rows)
+
+
+def with_play_tables(page: str) -> str:
+    """docs/plays.md with fresh tables between its markers. Raises ValueError where a marker is missing."""
+    for name, table in (("plays", play_table()), ("checks", check_table())):
+        page = _filled(page, "docs/plays.md", f"<!-- {name}: written by make docs -->", f"<!-- /{name} -->", table)
+    return page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import START
-from worker.facts import MILLION, Attribute, Fact, Identity
+from worker.facts import MILLION, Attribute, CrmContact, Fact, Identity, Person
 from worker.intake import records as intake
 from worker.lib.clock import DAY
 from worker.lib.store import Store
@@ -67,3 +67,21 @@ def test_who_came_and_went_in_one_second_is_here_while_a_subscription_runs(
 
     assert (customer in records.departed(store, START)) is gone
     assert records.departed(store, START - 1) == set()
+
+
+def test_the_billing_person_and_the_champion_are_written_to_where_the_crm_knows_them(
+    store: Store, ann: tuple[str, str]
+) -> None:
+    customer, identity = ann
+    for contact_id, email in (("1", "ann@b.example"), ("2", "bo@b.example"), ("3", "cy@b.example")):
+        contact = intake.add_identity(store, Identity("keap", contact_id), customer, START)
+        shown = CrmContact(contact_id, email, "SINGLE_OPT_IN", may_mail=True, tags=(), fields=(), updated_at=START)
+        intake.put_crm_contact(store, "keap", contact, shown, START)
+    people = [Person("bo@b.example", "Bo", "billing"), Person("cy@b.example", "Cy", "champion")]
+    intake.put_people(store, customer, identity, [*people, Person("di@b.example", "Di", "user")], START)
+
+    found = records.recipients(store, customer, "keap")
+
+    assert {role: one.email for role, one in found.items()} == {
+        "main": "ann@b.example", "billing": "bo@b.example", "champion": "cy@b.example",
+    }  # fmt: skip

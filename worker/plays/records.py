@@ -353,8 +353,8 @@ def other_contacts(store: Store, customer_id: str, crm: str, main: str) -> list[
 
 
 def recipients(store: Store, customer_id: str, crm: str) -> dict[str, Recipient]:
-    """role -> whom to write to. The main person is the one on the CRM contact; the billing person must be in the CRM
-    too, since that is where the basis for writing is recorded.
+    """role -> whom to write to. The main person is the one on the CRM contact; the billing person and the champion must be
+    in the CRM too, since that is where the basis for writing is recorded.
     """
     people = store.rows(sql("plays", "people_of"), {"customer_id": customer_id})
     found: dict[str, Recipient] = {}
@@ -363,8 +363,8 @@ def recipients(store: Store, customer_id: str, crm: str) -> dict[str, Recipient]
         name = next((row["name"] for row in people if row["email"] == contact["email"]), "")
         found["main"] = Recipient(contact["email"], name)
     for row in people:
-        if row["role"] == "billing" and store.rows(sql("plays", "opt_ins"), {"email": row["email"]}):
-            found.setdefault("billing", Recipient(row["email"], row["name"]))
+        if row["role"] in ("billing", "champion") and store.rows(sql("plays", "opt_ins"), {"email": row["email"]}):
+            found.setdefault(row["role"], Recipient(row["email"], row["name"]))
     return found
 
 
