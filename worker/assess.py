@@ -361,13 +361,19 @@ def _commit(store: Store, terms: Terms, decided: Sequence[_Decided], said: _Said
     changes = {change.customer_id: change for change in saved.changes}
     _note_untagged(store, terms, decided, changes)
     looked_at = []
+    told: dict[str, plays.Told] = {}
+    if terms.triggers.calendar and decided:
+        today = max(one.moment.today for one in decided)
+        told = plays.told_of(store, [one.customer.id for one in decided], decided[0].moment.at, today)
     for one in decided:
         customer_id = one.customer.id
         if customer_id in saved.overtaken:
             continue  # another pass was quicker, and has done the rest
+        score_id = saved.score_ids.get(customer_id) or (one.last.id if one.last else "")
         if _may_tell(terms):
-            score_id = saved.score_ids.get(customer_id) or (one.last.id if one.last else "")
-            _act(store, terms, one, changes.get(customer_id), score_id, run_id, done)
+            _act(store, terms, one, changes.get(customer_id), score_id, run_id, done, told.get(customer_id))
+        elif terms.triggers.calendar:
+            _let_pass(store, terms, one, score_id, told.get(customer_id))
         _end_override(store, terms, one, done)
         _disagree(store, terms, one, said, done)
         looked_at.append(one.customer)
@@ -415,8 +421,9 @@ def _reason(terms: Terms, one: _Decided) -> str:
 
 
 def _act(
-    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str, run_id: str, done: Assessed
-) -> None:
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str, run_id: str, done: Assessed,
+    told: plays.Told | None,
+) -> None:  # fmt: skip
     now, change_id = one.moment.at, change.id if change else None
     for effect in _standings(store, terms, one, change):
         key, state = f"standing:{effect.contact_id}:{run_id}", modes.standing_pool(terms.mode)
@@ -424,7 +431,7 @@ def _act(
         done.effects += bool(effect_id)
         if effect_id and state == "draft":
             outbox.drop_older_drafts(store, effect.contact_id, effect_id, now)
-    planned = _planned(store, terms, one, change, score_id)
+    planned = _planned(store, terms, one, change, score_id, told)
     held_out = _held_out(store, terms, one, planned)
     for play, occasion in planned.fired.items():
         if not _waits_for_source(planned, play):  # when it is back, what is still true is acted on
@@ -434,6 +441,19 @@ def _act(
     done.refused += len(planned.refusals)
     for intent in planned.intents:
         _put(store, terms, one, intent, change_id, done, held_out=intent.play in held_out)
+
+
+def _let_pass(store: Store, terms: Terms, one: _Decided, score_id: str, told: plays.Told | None) -> None:
+    """While nobody is told, what silence, renewals and products would set off is dealt with: later it is no news."""
+    happening = _happening(store, terms, one, None, score_id, {}, told)
+    if happening is None:
+        return
+    for play in terms.plays.values():
+        when = play.when
+        if when.no_usage_for_days is None and when.days_to_renewal is None and not when.product:
+            continue
+        if occasion := rules.fires(play, happening):
+            plays.keep_fired(store, one.customer.id, play.name, occasion, one.moment.at)
 
 
 def _held_out(store: Store, terms: Terms, one: _Decided, planned: rules.Plan) -> frozenset[str]:
@@ -582,9 +602,12 @@ def _differs(shown: Standing, wanted: Standing, write_when_moved: int) -> bool:
     return abs(int(shown.score) - int(wanted.score)) >= max(1, write_when_moved)
 
 
-def _planned(store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str) -> rules.Plan:
+def _planned(
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str, told: plays.Told | None
+) -> rules.Plan:
     """What the plays want now. Most customers set nothing off, so what messages would name is read last."""
-    happening = _happening(store, terms, one, change, score_id)
+    known = _newly_known(store, terms, one.customer, one.moment.at)
+    happening = _happening(store, terms, one, change, score_id, known, told)
     if happening is None or not any(rules.fires(play, happening) for play in terms.plays.values()):
         return rules.Plan([], [], {})
     now, customer = one.moment.at, one.customer
@@ -603,27 +626,33 @@ def _planned(store: Store, terms: Terms, one: _Decided, change: records.Change |
 
 
 def _happening(
-    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str
-) -> rules.Happening | None:
-    """What has come about for this customer; None where nothing has that any play could look at."""
-    customer, now, triggers = one.customer, one.moment.at, terms.triggers
+    store: Store, terms: Terms, one: _Decided, change: records.Change | None, score_id: str,
+    known: Mapping[str, plays.News], told: plays.Told | None,
+) -> rules.Happening | None:  # fmt: skip
+    """What has come about for this customer; None where nothing has that any play could look at.
+
+    `told` is what was read of the whole batch, None where nothing was.
+    """
+    customer, now, today, triggers = one.customer, one.moment.at, one.moment.today, terms.triggers
     before = one.last.assessment.signals if one.last else ()
     new_signals = frozenset(one.assessment.signals) - frozenset(before)
-    known = _newly_known(store, terms, customer, now)
     new_facts = {kind: news for kind, news in known.items() if kind in triggers.facts}
     if change is None and not new_signals and not new_facts and not triggers.calendar:
         return None
-    today, connected = one.moment.today, terms.sources.connected
-    use_is_known = connected is None or not USE.isdisjoint(connected)
+    told = told or plays.told_of(store, [customer.id], now, today)[customer.id]
     present = plays.present(
-        store, customer.id, customer.name, now, time_zone=customer.time_zone, worth=terms.worth, new_for=terms.new_for
-    )
-    used_on = plays.last_use(store, customer.id, today) if triggers.silence and use_is_known else None
-    if used_on is None and use_is_known and present.lifecycle == "new":
-        used_on = present.joined_day  # whoever has just come is silent since then
-    products = plays.products(store, customer.id, today, terms.popular) if triggers.products else plays.Products()
+        told, customer.id, customer.name, one.standing.band, now, time_zone=customer.time_zone, worth=terms.worth,
+        new_for=terms.new_for,
+    )  # fmt: skip
+    used_on = told.used_on
+    if used_on is None and present.lifecycle == "new":
+        used_on = local_day(told.joined_at, customer.time_zone)  # whoever has just come is silent since then
+    connected = terms.sources.connected
+    if connected is not None and USE.isdisjoint(connected):
+        used_on = None
+    products = plays.products(told, today, terms.popular) if triggers.products else plays.Products()
     return replace(
-        present, score_id=score_id, band=one.standing.band, old_band=change.old_band if change else "",
+        present, score_id=score_id, old_band=change.old_band if change else "",
         driver=driver_of(one.card, one.assessment),
         answers=answers_of(one.card, one.assessment),
         new_signals=new_signals,
@@ -632,7 +661,6 @@ def _happening(
         last_usage_day=used_on,
         no_usage_for_days=None if used_on is None else today - used_on,
         never_used=products.never_used, gone_silent=products.gone_silent,
-        done=plays.fired(store, customer.id),
     )  # fmt: skip
 
 

@@ -84,17 +84,18 @@ def _happening(
 ) -> tuple[rules.Happening, frozenset[str]]:
     """All that is so, as if it had just come about; and the signals that are up."""
     store, zone = workspace.store, row["time_zone"] or workspace.time_zone
-    today, triggers = local_day(now, zone), triggers_of(workspace.plays)
+    today = local_day(now, zone)
+    told = plays.told_of(store, [customer_id], now, today)[customer_id]
+    stands = records.standings(store, [customer_id]).get(customer_id)
     present = plays.present(
-        store, customer_id, row["name"], now, time_zone=zone, worth=workspace.worth,
+        told, customer_id, row["name"], stands.band if stands else "", now, time_zone=zone, worth=workspace.worth,
         new_for=workspace.config.outreach.new_for,
     )  # fmt: skip
     card = workspace.card_of(score.version) if score else workspace.card
     news = plays.newly_known(store, customer_id, 0, "", now)
-    used_on = plays.last_use(store, customer_id, today)
     products = plays.Products()
-    if triggers.products:
-        products = plays.products(store, customer_id, today, plays.popular_products(store, today))
+    if triggers_of(workspace.plays).products:
+        products = plays.products(told, today, plays.popular_products(store, today))
     signals = frozenset(score.assessment.signals) if score else frozenset()
     changes = records.changes_of(store, customer_id)
     return plays.with_evidence(
@@ -106,7 +107,7 @@ def _happening(
             new_signals=signals,
             new_facts={kind: one.source_id for kind, one in news.items()},
             new_labels={kind: one.label for kind, one in news.items()},
-            last_usage_day=used_on, no_usage_for_days=None if used_on is None else today - used_on,
+            done=frozenset(),
             never_used=products.never_used, gone_silent=products.gone_silent,
             rests_on=rests_on(card, workspace.plays), not_coming_in=workspace.not_coming_in,
             why=explain.reason(card, score.assessment) if score else "",

@@ -216,8 +216,8 @@ MUTANTS = (
         "take the attributes of today for those of then",
         3,
         "worker/sql/plays.sql",
-        "from attributes\nwhere customer_id = :customer_id and at <= :now\n",
-        "from attributes\nwhere customer_id = :customer_id and :now > 0\n",
+        "customer_id <= :to_id and at <= :now\norder by customer_id, name",
+        "customer_id <= :to_id and :now > 0\norder by customer_id, name",
         ("tests/plays/test_records.py::test_the_segment_is_what_the_customer_was_then",),
     ),
     Mutant(

@@ -167,6 +167,7 @@ class News:
     """The newest fact of one kind that has just become known."""
 
     source_id: str
+    """Of what opens and closes also when, since the same thing may open again."""
     label: str
 
 
@@ -184,49 +185,90 @@ def newly_known(
         not_before = min(not_before, news_since)
     binds = {"customer_id": customer_id, "since": since - HOUR, "heard": heard, "not_before": not_before, "now": now,
              "since_day": not_before // DAY - 1}  # fmt: skip
-    return {
-        row["kind"]: News(row["source_id"], row["label"]) for row in store.rows(sql("plays", "newly_known"), binds)
-    }  # fmt: skip
+    found = {}
+    for row in store.rows(sql("plays", "newly_known"), binds):
+        shape = kind_named(row["kind"]).shape
+        if shape is not Shape.OPEN:
+            found[row["kind"]] = News(row["source_id"], row["label"])
+        elif row["value"] > 0:  # that something is over sets nothing off
+            found[row["kind"]] = News(f"{row['source_id']}@{row['at']}", row["label"])
+    return found
 
 
 # -- the customer's circumstances -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What plays look at of a customer beside what has just come in."""
+
+    attributes: Mapping[str, tuple[str, int]]
+    """name -> (newest value, since when)."""
+    joined_at: int
+    """When the customer came, or came back."""
+    used_on: int | None
+    """The last local day on which somebody there used the product, None for never."""
+    used: Mapping[str, tuple[int, int]]
+    """product -> (its last local day, on how many days)."""
+    fired: frozenset[str]
+    """`play:occasion` of all that has been set off."""
+
+
+def told_of(store: Store, ids: Collection[str], now: int, today: int) -> dict[str, Told]:
+    """Of each of these customers what plays look at, in a few questions however many there are.
+
+    `today` is the latest local day of any of them.
+    """
+    if not ids:
+        return {}
+    binds: dict[str, str | int] = {"from_id": min(ids), "to_id": max(ids), "now": now, "today": today}
+    attributes_of: dict[str, dict[str, tuple[str, int]]] = {one: {} for one in ids}
+    used: dict[str, dict[str, tuple[int, int]]] = {one: {} for one in ids}
+    done: dict[str, set[str]] = {one: set() for one in ids}
+    for row in store.rows(sql("plays", "newest_attributes"), binds):
+        if row["customer_id"] in attributes_of:
+            attributes_of[row["customer_id"]][row["name"]] = (row["value"], row["at"])  # the last one stays
+    for row in store.rows(sql("plays", "used_products"), binds):
+        if row["customer_id"] in used:
+            used[row["customer_id"]][row["label"]] = (row["day"], row["days"])
+    for row in store.rows(sql("plays", "fired"), binds):
+        if row["customer_id"] in done:
+            done[row["customer_id"]].add(f"{row['play']}:{row['occasion']}")
+    joined = {row["customer_id"]: row["joined_at"] for row in store.rows(sql("plays", "joinings"), binds)}
+    used_on = {row["customer_id"]: row["day"] for row in store.rows(sql("plays", "last_uses"), binds)}
+    return {
+        one: Told(attributes_of[one], joined.get(one, 0), used_on.get(one), used[one], frozenset(done[one])) for one in ids
+    }  # fmt: skip
+
+
 def attributes(store: Store, customer_id: str, now: int) -> dict[str, tuple[str, int]]:
     """name -> (newest value, since when)."""
-    rows = store.rows(sql("plays", "newest_attributes"), {"customer_id": customer_id, "now": now})
+    rows = store.rows(sql("plays", "newest_attributes"), {"from_id": customer_id, "to_id": customer_id, "now": now})
     return {row["name"]: (row["value"], row["at"]) for row in rows}  # in order of time: the last one stays
 
 
-def last_use(store: Store, customer_id: str, today: int) -> int | None:
-    """The last local day on which somebody there used the product, None for never."""
-    found = store.value(sql("plays", "last_use"), {"customer_id": customer_id, "today": today})
-    return None if found is None else int(found)
-
-
 def present(
-    store: Store, customer_id: str, name: str, now: int, *, time_zone: str, worth: Worth, new_for: int
+    told: Told, customer_id: str, name: str, band: str, now: int, *, time_zone: str, worth: Worth, new_for: int
 ) -> Happening:
     """What is so of a customer now, before anything has come about: for whom plays are, and when renewals come.
 
     `new_for` is how many seconds after joining a customer is new.
     """
-    told = attributes(store, customer_id, now)
-    today = local_day(now, time_zone)
-    here = store.row(sql("plays", "here"), {"customer_id": customer_id, "now": now}) or {}
-    joined = here.get("here_at") or here.get("first_at") or 0
-    stands = store.row(sql("plays", "stands"), {"customer_id": customer_id})
-    renews_on = told.get(RENEWS_ON, ("", 0))[0]
+    said, today = told.attributes, local_day(now, time_zone)
+    renews_on = said.get(RENEWS_ON, ("", 0))[0]
+    day = _day(renews_on)
     return Happening(
-        customer_id, name, now, "", stands["band"] if stands else "",
-        renews_on=renews_on if _day(renews_on) is not None else "",
-        days_to_renewal=None if (day := _day(renews_on)) is None else day - today,
-        segment=told.get(SEGMENT, ("", 0))[0],
-        lifecycle="new" if now - joined < new_for else "settled",
-        joined_day=local_day(joined, time_zone),
-        worth=worth.of(told, now),
-        language=told.get(LANGUAGE, ("", 0))[0].replace("_", "-").partition("-")[0].lower(),
-        mobile=told.get(MOBILE, ("", 0))[0],
+        customer_id, name, now, "", band,
+        renews_on=renews_on if day is not None else "",
+        days_to_renewal=None if day is None else day - today,
+        segment=said.get(SEGMENT, ("", 0))[0],
+        lifecycle="new" if now - told.joined_at < new_for else "settled",
+        worth=worth.of(said, now),
+        language=said.get(LANGUAGE, ("", 0))[0].replace("_", "-").partition("-")[0].lower(),
+        mobile=said.get(MOBILE, ("", 0))[0],
+        last_usage_day=told.used_on,
+        no_usage_for_days=None if told.used_on is None else today - told.used_on,
+        done=told.fired,
     )  # fmt: skip
 
 
@@ -267,7 +309,18 @@ def refreshed(
         return mail
     row = store.row(sql("plays", "here"), {"customer_id": mail.customer_id, "now": now}) or {}
     zone_name = row.get("time_zone") or time_zone
-    happening = present(store, mail.customer_id, "", now, time_zone=zone_name, worth=worth, new_for=new_for)
+    stands = store.row(sql("plays", "stands"), {"customer_id": mail.customer_id})
+    told = told_of(store, [mail.customer_id], now, local_day(now, zone_name))[mail.customer_id]
+    happening = present(
+        told,
+        mail.customer_id,
+        "",
+        stands["band"] if stands else "",
+        now,
+        time_zone=zone_name,
+        worth=worth,
+        new_for=new_for,
+    )
     happening = replace(
         happening, never_used=mail.values.get("unused_product", ""), gone_silent=mail.values.get("silent_product", ""),
         driver=mail.driver, rests_on={play.name: frozenset(mail.rests_on)}, not_coming_in=frozenset(not_coming_in),
@@ -308,24 +361,17 @@ def popular_products(store: Store, today: int) -> tuple[str, ...]:
     return tuple(kept["labels"])
 
 
-def products(store: Store, customer_id: str, today: int, popular: Sequence[str]) -> Products:
+def products(told: Told, today: int, popular: Sequence[str]) -> Products:
     """The commonest product that this customer never used, and the one that has gone silent. Who uses nothing lacks all."""
-    rows = store.rows(sql("plays", "used_products"), {"customer_id": customer_id, "today": today})
-    used = {row["label"]: row["day"] for row in rows}
-    if not used or max(used.values()) < today - PRODUCT_DAYS:
+    used = told.used
+    if not used or max(day for day, _ in used.values()) < today - PRODUCT_DAYS:
         return Products()  # another play's matter
     silent = [
-        (row["day"], row["label"])
-        for row in rows if row["day"] < today - SILENT_DAYS and row["days"] >= 3 and row["label"] in popular
+        (day, label)
+        for label, (day, days) in used.items() if day < today - SILENT_DAYS and days >= 3 and label in popular
     ]  # fmt: skip
     since, gone = max(silent, default=(0, ""))
     return Products(next((one for one in popular if one not in used), ""), gone, since)
-
-
-def fired(store: Store, customer_id: str) -> frozenset[str]:
-    """`play:occasion` of all that has been set off for this customer."""
-    rows = store.rows(sql("plays", "fired"), {"customer_id": customer_id})
-    return frozenset(f"{row['play']}:{row['occasion']}" for row in rows)
 
 
 def keep_fired(store: Store, customer_id: str, play: str, occasion: str, now: int) -> None:

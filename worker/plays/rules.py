@@ -60,8 +60,6 @@ class Happening:
     segment: str = ""
     lifecycle: str = ""
     """new or settled."""
-    joined_day: int = 0
-    """The local day on which the customer came, or came back."""
     worth: Decimal | None = None
     """A month's worth in the workspace's currency, None where it is not known."""
     language: str = ""

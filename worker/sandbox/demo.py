@@ -24,10 +24,11 @@ from typing import Any, Final
 import click
 import requests
 
-from worker import check, controls, setup
+from worker import check, controls, playbook, setup
 from worker.app import create_app
 from worker.assess import shown_score
 from worker.intake.pull import store_raw
+from worker.lib import assets
 from worker.lib.clock import DAY, HOUR, VirtualClock, day_text, iso, local_day
 from worker.lib.problems import Problem, Problems
 from worker.plays.records import main_contact, set_switch
@@ -63,6 +64,8 @@ sender_name = "Ann Keeper"
 sender_address = "ann@sandbox.example"
 postal_address = "1 Loopback Lane, 12700 Localhost"
 public_url = "http://127.0.0.1:{port}"
+scorecard = "{card}"
+closed_days = ["sunday"]
 
 [server]
 port = {port}
@@ -71,6 +74,26 @@ port = {port}
 check_sender = false
 mailer = "smtp"
 alerts = "slack"
+
+[worth]
+currency = "usd"
+rates = {{ 2025-01-01 = {{ eur = "1.10" }} }}
+person_from = 150
+
+[approval]
+first = 2
+
+[team]
+tasks_a_day = 6
+fallback = "{cleo}"
+
+[team.people.{cleo}]
+name = "Cleo"
+
+[team.people.{bo}]
+name = "Bo"
+deputy = "{cleo}"
+away = ["2026-02-02 to 2026-02-13"]
 
 [integrations.keap]
 base_url = "{keap}"
@@ -96,6 +119,13 @@ host = "127.0.0.1"
 port = {smtp}
 tls = "none"
 """
+
+_PRAISE: Final = """
+[signals.would-recommend]
+when = "last_nps >= 9 and band is green"
+do = "would-recommend"
+"""
+"""What the demo's card has beside the starter's: who would recommend us."""
 
 _KEPT: Final = """\
 # A demo that was kept: all that it heard and scored. It is connected to nobody, and its clock stands at {now}.
@@ -180,6 +210,7 @@ class Demo:
                 quiet,
                 f"Keap, Stripe, Zendesk, Slack and a mailbox listen on loopback; {self._customers} customers move in.",
             )
+            self._world.populate()
             environ = self._environ()
             workspace = self._workspace(folder, environ)
             stack.callback(workspace.close)
@@ -189,7 +220,6 @@ class Demo:
             session = stack.enter_context(requests.Session())
             session.trust_env = False
             session.headers["X-API-Key"] = auth.create_key(workspace.store, "product", int(self._clock.now()))
-            self._world.populate()
             self._hear(environ)
             self._bring_history(workspace, list(self._world.past_events()))
             yield workspace, session
@@ -208,8 +238,11 @@ class Demo:
 
     def _workspace(self, folder: Path, environ: dict[str, str]) -> Workspace:
         servers = self._servers
+        cleo, bo = self._world.owners
+        starter = (assets.folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
+        (folder / CARD).write_text(starter + _PRAISE, "utf-8")
         text = _CONFIG.format(
-            port=self._port, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
+            port=self._port, card=CARD, cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
             zendesk=servers.zendesk.base_url, zendesk_email=servers.zendesk.email, smtp=self._mailbox.port,
         )  # fmt: skip
         (folder / "config.toml").write_text(text, "utf-8")
@@ -326,6 +359,9 @@ class Demo:
                 "distinct_texts": len({_without_names(mail.text) for mail in mailbox.messages}),
             },
             "alerts": len(self._slack.messages),
+            "plays": playbook.plays_told(workspace, START),
+            "refusals": playbook.refusals_told(workspace, START),
+            **_reds(workspace),
             "webhooks": {
                 "sent": sum(vendor.hooks_sent for vendor in self._vendors),
                 "accepted": sum(vendor.hooks_accepted for vendor in self._vendors),
@@ -364,7 +400,6 @@ class Demo:
         Its clock stands where the demo's does: what was the last week stays the last week.
         """
         now = int(self._clock.now())
-        (folder / CARD).write_text(workspace.files[workspace.config.scorecard.name], "utf-8")
         (folder / "config.toml").write_text(_KEPT.format(now=iso(now), card=CARD), "utf-8")
         controls.set_mode(workspace, "watch")
         set_switch(workspace.store, CLOCK_STANDS, str(now), now)
@@ -399,6 +434,14 @@ class Demo:
         except KeyboardInterrupt:
             left = "" if self._keep else "; nothing of it is left on this machine"
             click.echo(f"\nThe demo is over{left}.")
+
+
+def _reds(workspace: Workspace) -> dict[str, int]:
+    """How many are in the worst band, how many of them got an act, and who has neither act nor reason."""
+    found = playbook.worst(workspace)
+    acted = sum(bool(one.act) for one in found)
+    without = sum(not (one.act or one.reason) for one in found)
+    return {"reds": len(found), "reds_with_act": acted, "reds_without_act": without}
 
 
 def in_words(result: dict[str, Any]) -> list[str]:

@@ -89,6 +89,7 @@ class World:
         self._past: list[Event] = []
         self._owners: list[str] = []
         self._colleagues = Colleagues(servers.keap, seed)
+        self._seed = seed
 
     # -- what the demo calls ------------------------------------------------------------------------------------------
 
@@ -116,6 +117,11 @@ class World:
         self._past, self._told = self._told, []
         # What the last hours before the start have left over happens now.
         self._happen(self.start)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The ids of the people who look after customers, in Keap."""
+        return tuple(self._owners)
 
     def past_events(self) -> Iterator[Event]:
         """The product events of the past, oldest day first."""
@@ -226,6 +232,7 @@ class World:
             return
         self._use(who, day_start)
         self._answer_nps(who, day_start)
+        self._tell_aside(who, day_start)
         low = (1 - who.health) ** 2
         if who.in_zendesk and self._chance((0.004 + 0.05 * low) * (0.4 + 0.6 * who.engagement)):
             self._at(self._some_time(day_start), lambda at: self._ask_for_help(who, at))
@@ -277,6 +284,19 @@ class World:
                 self._tell(who, day_start, kind, self._dice.choice(who.features))
         if self._chance(0.003 + 0.06 * low):
             self._tell(who, day_start, "help_asked_again", self._dice.choice(who.features))
+
+    def _tell_aside(self, who: Customer, day_start: int) -> None:
+        """What the product tells now and then beside use. Each day has dice of its own, so nothing else falls otherwise."""
+        dice = random.Random(f"{self._seed}:{who.number}:{day_start // DAY}")  # noqa: S311  a made-up world, no secret
+        kinds = (("custom.champion_left", "", 0.0005), ("custom.beta_interest", "board view", 0.004 * who.engagement))
+        for kind, label, share in kinds:
+            at = day_start + dice.randint(7 * HOUR, 18 * HOUR)
+            if dice.random() < share:
+                self._at(at, partial(self._hear_of, who, f"{kind}-{who.number}-{day_start // DAY}", kind, label))
+
+    def _hear_of(self, who: Customer, event_id: str, kind: str, label: str, at: int) -> None:
+        whose = {"customer": f"keap:{who.keap_id}"} if who.shares_address else {"email": who.email}
+        self._told.append({"event_id": event_id, "kind": kind, "at": iso(at), **whose, "value": 1, "label": label})
 
     def _answer_nps(self, who: Customer, day_start: int) -> None:
         asked = (day_start // DAY + who.number * 37) % NPS_EVERY == 0

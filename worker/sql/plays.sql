@@ -112,24 +112,34 @@ select kind, label, day, n, total, last_at, last_value from rollup
 where customer_id = :customer_id and day > :since and day <= :today
 order by kind, last_at, label
 
--- name: newly_known
-select kind, source_id, label, at from facts
-where customer_id = :customer_id and day >= :since_day and id > :heard and known_at >= :since
-    and at > :not_before and at <= :now
+-- name: newly_known: taken in since, or said otherwise than before since
+select kind, source_id, label, at, value from facts
+where customer_id = :customer_id and day >= :since_day and at > :not_before and at <= :now
+    and ((id > :heard and known_at >= :since) or (mended_at > 0 and mended_at >= :since))
 order by kind, at, source_id
 
--- name: newest_attributes
-select name, value, at from attributes
-where customer_id = :customer_id and at <= :now
-order by name, at, value
+-- name: newest_attributes: of customers by their ids, the newest value last
+select customer_id, name, value, at from attributes
+where customer_id >= :from_id and customer_id <= :to_id and at <= :now
+order by customer_id, name, at, value
 
--- name: last_use: the last local day on which somebody there used it
-select max(day) as day from rollup where customer_id = :customer_id and kind in ('usage', 'login') and day <= :today
+-- name: joinings: since when customers are here
+select c.id as customer_id, coalesce(max(f.at), c.first_at) as joined_at
+from customers c
+    left join facts f on f.customer_id = c.id and f.at <= :now
+        and (f.kind = 'joined' or (f.kind = 'subscription' and f.value > 0))
+where c.id >= :from_id and c.id <= :to_id
+group by c.id, c.first_at
 
--- name: used_products: what this customer uses or used, each with its last local day
-select label, max(day) as day, count(*) as days from rollup
-where customer_id = :customer_id and kind = 'usage' and label <> '' and day <= :today
-group by label
+-- name: last_uses: the last local day on which somebody there used it
+select customer_id, max(day) as day from rollup
+where customer_id >= :from_id and customer_id <= :to_id and kind in ('usage', 'login') and day <= :today
+group by customer_id
+
+-- name: used_products: what customers use or used, each with its last local day
+select customer_id, label, max(day) as day, count(*) as days from rollup
+where customer_id >= :from_id and customer_id <= :to_id and kind = 'usage' and label <> '' and day <= :today
+group by customer_id, label
 
 -- name: popular_products: what how many customers used lately, the commonest first
 select label, count(distinct customer_id) as customers from rollup
@@ -137,7 +147,7 @@ where kind = 'usage' and label <> '' and day > :since and day <= :today
 group by label order by customers desc, label
 
 -- name: fired
-select play, occasion from firings where customer_id = :customer_id
+select customer_id, play, occasion from firings where customer_id >= :from_id and customer_id <= :to_id
 
 -- name: fire
 insert into firings (customer_id, play, occasion, at) values (:customer_id, :play, :occasion, :at)
