@@ -89,7 +89,8 @@ def test_later_steps_are_let_go_once_it_is_paid(here: Business) -> None:
 
 
 def test_every_red_customer_has_an_act_or_a_reason(here: Business) -> None:
-    leaving, silent = here.enter(), here.enter("Bob")
+    owner = here.keap.add_user("Cleo", "Success", "cleo@engines.example")
+    leaving, silent = here.enter(owner_id=owner), here.enter("Bob")
     here.clock.sleep(300)
     here.turn()
     here.happens(silent, "cancellation_planned")

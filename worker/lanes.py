@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Final
 
 from worker.assess import new_run
 from worker.dispatch import alerts, doubt, mail, notices, outbox, tasks
 from worker.dispatch.writeback import Written, write_waiting
-from worker.effects import Lane
+from worker.effects import Lane, Mail, Task
 from worker.intake import mirror
 from worker.integration import Mailer
 from worker.lib.clock import VirtualClock, seconds
@@ -25,7 +26,8 @@ from worker.lib.http import Failure
 from worker.lib.lease import Lease
 from worker.lib.store import sql
 from worker.plays import modes
-from worker.plays.records import switch
+from worker.plays.records import over_now, refreshed, switch
+from worker.plays.rules import Refusal
 from worker.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -154,7 +156,14 @@ def _tasks(workspace: Workspace, done: Emptied, held_up: Callable[[], bool], *, 
     store, clock, desk = workspace.store, workspace.clock, workspace.desk
     outbox.recover(store, Lane.TASK, seconds(clock))
     if desk is not None and not rests:
-        done.outcomes = tasks.send_waiting(store, desk, clock, stop=held_up)
+        done.outcomes = tasks.send_waiting(store, desk, clock, stop=held_up, over=partial(_over, workspace))
+
+
+def _over(workspace: Workspace, task: Task, set_off_at: int) -> Refusal | None:
+    play = workspace.plays.get(task.play)
+    if play is None:
+        return None
+    return over_now(workspace.store, task.customer_id, play, set_off_at, seconds(workspace.clock))
 
 
 # -- letters ----------------------------------------------------------------------------------------------------------
@@ -184,8 +193,17 @@ def _send_letters(workspace: Workspace, lane: Lane, mailer: Mailer, done: Emptie
         workspace.store, mailer, workspace.templates, workspace.sender, workspace.limits, workspace.clock,
         time_zone=workspace.time_zone, sign=workspace.sign, plays_by_name=workspace.plays,
         not_coming_in=workspace.not_coming_in, reread=reread, stop=held_up, lane=lane,
+        refresh=partial(_as_it_is_now, workspace),
         tell_crm=lane is Lane.MAIL and workspace.tells_crm,
         at_once=1 if isinstance(workspace.clock, VirtualClock) else None,
+    )  # fmt: skip
+
+
+def _as_it_is_now(workspace: Workspace, letter: Mail) -> Mail | Refusal:
+    return refreshed(
+        workspace.store, letter, workspace.plays.get(letter.play), workspace.templates.by_name,
+        seconds(workspace.clock), time_zone=workspace.time_zone, crm=workspace.crm_source, worth=workspace.worth,
+        new_for=workspace.config.outreach.new_for,
     )  # fmt: skip
 
 

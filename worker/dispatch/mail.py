@@ -170,7 +170,8 @@ class _Desk:
     def _send(self, queued: outbox.Queued) -> str:
         mail = queued.effect
         assert isinstance(mail, Mail)
-        if self.refresh is not None and seconds(self.clock) > queued.created_at:
+        waited = seconds(self.clock) > queued.created_at
+        if self.refresh is not None and waited and not plays.approved(self.store, queued.id):  # that text was seen
             renewed = self.refresh(mail)
             if isinstance(renewed, Refusal):
                 return self._refused(queued, renewed)

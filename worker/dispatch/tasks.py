@@ -14,14 +14,21 @@ from worker.integration import Desk
 from worker.lib.clock import Clock, seconds
 from worker.lib.http import Failure, GiveUp, Held, Reconnect, Retry, Unsure
 from worker.lib.store import Store
+from worker.plays import records as plays
+from worker.plays.rules import Refusal
+
+Over = Callable[[Task, int], Refusal | None]
+"""(a task, when it was set off) -> what speaks against it by now, None for nothing."""
 
 
-def send_waiting(store: Store, desk: Desk, clock: Clock, *, stop: Callable[[], bool]) -> dict[str, int]:
-    """Empty the task lane; gives counts by outcome. `stop` is asked before each."""
+def send_waiting(
+    store: Store, desk: Desk, clock: Clock, *, stop: Callable[[], bool], over: Over = lambda task, since: None
+) -> dict[str, int]:
+    """Empty the task lane; gives counts by outcome. `stop` is asked before each; what is over is not handed to anybody."""
     outcomes: dict[str, int] = {}
     in_a_row = 0
     while in_a_row < outbox.IN_A_ROW and not stop() and (queued := outbox.claim(store, Lane.TASK, seconds(clock))):
-        outcome, tells_of_all = _add(store, desk, clock, queued)
+        outcome, tells_of_all = _add(store, desk, clock, queued, over)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         in_a_row = in_a_row + 1 if outcome == "later" else 0
         if tells_of_all:
@@ -29,10 +36,15 @@ def send_waiting(store: Store, desk: Desk, clock: Clock, *, stop: Callable[[], b
     return outcomes
 
 
-def _add(store: Store, desk: Desk, clock: Clock, queued: outbox.Queued) -> tuple[str, bool]:
+def _add(store: Store, desk: Desk, clock: Clock, queued: outbox.Queued, over: Over) -> tuple[str, bool]:
     """(what came of one, whether the next would fare the same)."""
     task = queued.effect
     assert isinstance(task, Task)
+    if queued.attempts == 1 and (refusal := over(task, queued.created_at)):
+        with store.atomic():
+            outbox.finish(store, queued.id, "refused", seconds(clock), f"{refusal.rule}: {refusal.reason}")
+            plays.keep_refusal(store, refusal, seconds(clock), queued.id)
+        return "refused", False
     try:
         found = desk.find(task, queued.id, queued.tried_at or queued.created_at) if queued.attempts > 1 else ""
         task_id = found or desk.add(task, queued.id)

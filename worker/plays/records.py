@@ -13,6 +13,7 @@ from worker.lib import suppressions
 from worker.lib.clock import DAY, HOUR, day_number, end_of_day, local_day, zone
 from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
+from worker.plays.arbiter import BILLING
 from worker.plays.files import Play, Template
 from worker.plays.rules import Happening, Recipient, Refusal, letter
 from worker.plays.worth import Worth
@@ -299,11 +300,12 @@ def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: st
 
 def refreshed(
     store: Store, mail: Mail, play: Play | None, templates: Mapping[str, Template], now: int, *, time_zone: str,
-    crm: str, worth: Worth, new_for: int, not_coming_in: Collection[str] = (),
+    crm: str, worth: Worth, new_for: int,
 ) -> Mail | Refusal:  # fmt: skip
     """A message that has waited, with what it names as it is now; a refusal where nothing of it is so any more.
 
-    It goes to the same address: where that has changed, the arbiter finds no basis for it.
+    It goes to the same address: where that has changed, the arbiter finds no basis for it. What rests on a source that is
+    down the arbiter holds.
     """
     if play is None:
         return mail
@@ -323,7 +325,7 @@ def refreshed(
     )
     happening = replace(
         happening, never_used=mail.values.get("unused_product", ""), gone_silent=mail.values.get("silent_product", ""),
-        driver=mail.driver, rests_on={play.name: frozenset(mail.rests_on)}, not_coming_in=frozenset(not_coming_in),
+        driver=mail.driver, rests_on={play.name: frozenset(mail.rests_on)},
     )  # fmt: skip
     happening = with_evidence(store, happening, time_zone=zone_name, crm=crm)
     if mail.step not in {name for name, _, _ in play.steps}:
@@ -432,6 +434,22 @@ def keep_refusal(
             "rule": refusal.rule, "reason": refusal.reason, "at": now, "outcome": "waits" if waits else "refused",
         },
     )  # fmt: skip
+
+
+def approved(store: Store, effect_id: str) -> bool:
+    """Whether a person has said that this message is to be sent, as it is or as they wrote it."""
+    said = store.row(sql("plays", "approval"), {"effect_id": effect_id})
+    return said is not None and said["decision"] == "send"
+
+
+def over_now(store: Store, customer_id: str, play: Play, set_off_at: int, now: int) -> Refusal | None:
+    """What speaks against an act of a play that was set off then: it is over, or its goal reached; None for nothing."""
+    stands = store.row(sql("plays", "stands"), {"customer_id": customer_id})
+    here = store.row(sql("plays", "here"), {"customer_id": customer_id, "now": now})
+    if here is None or here["merged_into"] or has_left(here):
+        return Refusal(customer_id, play.name, "identity", "no longer a customer")
+    why = over(store, customer_id, play, now, since=set_off_at, band=stands["band"] if stands else "")
+    return Refusal(customer_id, play.name, "dunning" if play.priority == BILLING else "goal", why) if why else None
 
 
 def ask_person(store: Store, effect_id: str, why: str, now: int) -> None:
