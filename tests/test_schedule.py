@@ -186,6 +186,23 @@ def test_what_no_turn_can_settle_does_not_make_it_turn_forever(business: Open, c
     assert runs(workspace, "urgent") == 1
 
 
+def test_what_somebody_left_who_died_after_taking_it_in_is_seen_to_at_once(business: Open, clock: VirtualClock) -> None:
+    workspace = business()
+    store, left = workspace.store, "insert into dirty (customer_id, since, urgent) values ('cus_1', :now, 0)"
+    store.run("insert into customers (id, first_at) values ('cus_1', 0)")
+    store.run(left, {"now": int(clock.now())})
+    wheel = Wheel(workspace)
+
+    for _ in range(3):
+        clock.sleep(2)
+        wheel.look()
+    assert (runs(workspace, "urgent"), store.rows("select * from dirty")) == (1, [])
+
+    store.run(left, {"now": int(clock.now())})  # what is not urgent waits for the next turn
+    wheel.look()
+    assert runs(workspace, "urgent") == 1
+
+
 def test_a_database_that_is_away_is_asked_less_and_less_often(business: Open, caplog: pytest.LogCaptureFixture) -> None:
     workspace = business()
     workspace.store.run("alter table deliveries rename to away")

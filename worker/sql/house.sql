@@ -47,10 +47,11 @@ insert into runs (id, kind, started_at) values (:id, :kind, :now)
 -- name: end_run
 update runs set finished_at = :now, summary = :summary where id = :id
 
--- name: work_waits: whether there is something that the turn begun at `since` could not have seen
+-- name: work_waits: whether there is something that the turn begun at `since` could not have seen, 0 for none yet
 select 1 as waiting from deliveries
 where parsed_at is null and attempts = 0 and (:pulled = 1 or stream = 'webhook' or source = 'api')
-union all select 1 from dirty where urgent = 1 and since >= :since
+-- who has not turned yet also sees to what somebody left who died between what came in and what it means
+union all select 1 from dirty where (urgent = 1 or :since = 0) and since >= :since
 union all select 1 from backfill where due_at <= :now and due_at >= :since
 limit 1
 
