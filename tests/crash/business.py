@@ -91,7 +91,10 @@ url_env = "SLACK_URL"
 host = "127.0.0.1"
 port = {smtp}
 tls = "none"
+connections = 2
 """
+CONNECTIONS: Final = 2
+"""So many mails may be on their way when the worker is killed."""
 
 USED: Final = {
     "steady": range(1, 12), "falls": range(4, 12), "sinks": (6, 7, *range(11, 14)), "climbs": (1, 2, 3, *range(11, 14)),

@@ -26,11 +26,12 @@ import requests
 
 from tests.conftest import POSTGRES
 from tests.crash import business
-from tests.crash.channels import PretendPost
+from tests.crash.channels import DEDUPLICATES, PretendPost
 from tests.crash.page import Page
 from tests.crash.worker import Order
 from worker import controls, setup
 from worker.app import create_app
+from worker.dispatch.outbox import SETTLED_AFTER
 from worker.lib.clock import DAY, HOUR
 from worker.lib.store import PostgresStore, Store, open_store
 from worker.plays.records import set_switch
@@ -44,7 +45,7 @@ from worker.web import auth
 from worker.workspace import open_workspace
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-AWAY: Final = 100
+AWAY: Final = SETTLED_AFTER + 10
 """Seconds between a kill and the next life: more than a lease holds, and more than the longest time-out of a call."""
 PATIENCE: Final = 90.0
 """Seconds, of the machine's own clock, for anything to come about."""
@@ -153,7 +154,8 @@ class Stage:
     slack: PretendSlack
     mailbox: Mailbox
     post: PretendPost
-    deduplicates: bool
+    channel: str
+    """One of those in tests/crash/channels.py."""
     schema: str
     customers: list[business.Customer] = field(default_factory=list)
     key: str = ""
@@ -255,7 +257,7 @@ class Stage:
         self.page.begin_life()
         order = Order(
             str(self.folder), self.environ, self.port, shot.point, mutant,
-            self.post.base_url if self.deduplicates else "", patient,
+            self.channel, self.post.base_url, patient,
         )  # fmt: skip
         pid = self.nursery.begin(order)
         if shot.after is not None:
@@ -349,15 +351,20 @@ def _free_port() -> int:
 
 @contextmanager
 def set_up(
-    folder: Path, database: str, nursery: Nursery, *, deduplicates: bool, seed: int = 1, first: bool = False
+    folder: Path, database: str, nursery: Nursery, *, channel: str, seed: int = 1, first: bool = False
 ) -> Iterator[Stage]:
-    """A stage on `sqlite` or `postgresql`, with a mail channel that deduplicates or plain SMTP, on the morning of the day."""
+    """A stage on `sqlite` or `postgresql`, with a mail channel, on the morning of the day."""
     schema = f"crash_{secrets.token_hex(8)}" if database == "postgresql" else ""
     folder = folder / f"crash-{secrets.token_hex(6)}"
     folder.mkdir(mode=0o700, parents=True)
     page = Page(folder / "page")
     page.set(business.TODAY - 200 * DAY)
-    keap, stripe, slack, post = PretendKeap(page), PretendStripe(page), PretendSlack(page), PretendPost(page)
+    keap, stripe, slack, post = (
+        PretendKeap(page),
+        PretendStripe(page),
+        PretendSlack(page),
+        PretendPost(page, deduplicates=channel == DEDUPLICATES),
+    )
     mailbox = Mailbox(page)
     for vendor in (keap, stripe, slack, post):
         vendor.start()
@@ -372,9 +379,7 @@ def set_up(
     )
     (folder / "config.toml").write_text(text, "utf-8")
     (folder / "card.toml").write_text(business.CARD, "utf-8")
-    stage = Stage(
-        folder, environ, page, _free_port(), nursery, keap, stripe, slack, mailbox, post, deduplicates, schema
-    )
+    stage = Stage(folder, environ, page, _free_port(), nursery, keap, stripe, slack, mailbox, post, channel, schema)
     try:
         stage.prepare(seed, first=first)
         yield stage

@@ -11,14 +11,14 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 
 from tests.crash.page import EVENTS, Page
-from worker.integration import Letter, Mailer, Sought
+from worker.integration import Letter, Mailer, ReadyMailer, Sought
 from worker.lib.store import Binds, PostgresStore, SqliteStore, Store
 from worker.workspace import Workspace
 
@@ -118,6 +118,20 @@ class TrappedMailer:
     def send(self, letter: Letter) -> str:
         with self._trap.around("mail"):
             return self._channel.send(letter)
+
+    @contextmanager
+    def ready(self) -> Iterator[Callable[[Letter], str]]:
+        """Where the channel can get ready before it is given its letter, the point is at the handing over alone."""
+        if not isinstance(self._channel, ReadyMailer):
+            yield self.send
+            return
+        with self._channel.ready() as hand_over:
+
+            def send(letter: Letter) -> str:
+                with self._trap.around("mail"):
+                    return hand_over(letter)
+
+            yield send
 
     def find(self, sought: Sought) -> str | None:
         return self._channel.find(sought)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.crash import business
-from tests.crash.channels import use_post
+from tests.crash.channels import DEDUPLICATES, PLAIN_SMTP, use_post
 from tests.crash.mutants import MUTANTS
 from tests.crash.page import Page
 from tests.crash.traps import Trap
@@ -35,8 +35,8 @@ from worker.schedule import Wheel
 from worker.web.server import WebServer
 from worker.workspace import Workspace, open_workspace
 
-LONGEST_LIFE: Final = 60
-"""Seconds after which a life that does not end says where it is, and ends."""
+LONGEST_LIFE: Final = 40.0
+"""Seconds after which a life that does not end says what it waits for, and ends."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class Order:
     point: str = ""
     """Where it ends itself, "" for nowhere."""
     mutant: str = ""
+    channel: str = PLAIN_SMTP
     post: str = ""
-    """The address of a mail channel that deduplicates, "" for that of config.toml."""
+    """The address of any other mail channel than plain SMTP."""
     patient: bool = False
     """Whether the wheel is turned by hand when all has been delivered: then the points have the same numbers each time."""
 
@@ -61,8 +62,8 @@ def live(order: Order) -> None:
     """Open the doors and turn the wheel, as `keepwell serve` does, until all has come and the day's work is done."""
     folder = Path(order.folder)
     page = Page(folder / "page")
-    if order.post:
-        use_post(order.post)
+    if order.channel != PLAIN_SMTP:
+        use_post(order.post, deduplicates=order.channel == DEDUPLICATES)
     Trap(page, order.point).install()
     # The same loops with shorter rests: a life lasts half a second.
     vars(schedule).update(LISTENS_EVERY=0.02, LOOKS_AT_CALENDAR_EVERY=0.05)
@@ -91,19 +92,31 @@ def _turn_by_hand(wheel: Wheel, page: Page) -> None:
 def _turn_by_itself(wheel: Wheel, workspace: Workspace, page: Page) -> None:
     """The schedule as it runs, in all its threads, until the work of the day is done."""
     wheel.start()
-    store = workspace.store
-    while not page.over or store.value(_WAITS, {"now": int(page.now())}) or store.value(_SLOTS) < len(_JOBS):
+    store, until = workspace.store, time.monotonic() + LONGEST_LIFE
+    while (waiting := store.rows(_WAITS, {"now": int(page.now())})) or not page.over:
+        if time.monotonic() > until:
+            raise TimeoutError(f"the day's work does not come to an end: {waiting or 'something is not delivered'}")
         time.sleep(0.005)
 
 
 _JOBS: Final = ("pull", "daily", "nightly")
 """What the schedule does every day."""
-_SLOTS: Final = f"select count(distinct job) as n from slots where at >= {business.TODAY} and job in {_JOBS}"
-_WAITS: Final = """
-select 1 as waits from effects where state = 'sending' or (state = 'waiting' and due_at <= :now)
-union all select 1 from deliveries where parsed_at is null
-union all select 1 from dirty
-"""
+_WAITS: Final = " union all ".join(
+    [
+        (
+            "select 'effect ' || lane || ' ' || state as what, id, due_at from effects"
+            " where state = 'sending' or (state = 'waiting' and due_at <= :now)"
+        ),
+        "select 'delivery of ' || source, external_id, attempts from deliveries where parsed_at is null",
+        "select 'customer', customer_id, urgent from dirty",
+        *(
+            f"select 'job', '{job}', 0 where not exists"
+            f" (select 1 from slots where job = '{job}' and at >= {business.TODAY})"
+            for job in _JOBS
+        ),
+    ]
+)
+"""What the day's work is."""
 
 
 def _child(order: Order) -> None:
@@ -112,7 +125,7 @@ def _child(order: Order) -> None:
         os.dup2(log, stream)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job still runs is no news at this pace
-    faulthandler.dump_traceback_later(LONGEST_LIFE, exit=True)
+    faulthandler.dump_traceback_later(LONGEST_LIFE + 10, exit=True)
     code = 1
     try:
         os.environ["PGAPPNAME"] = Path(order.folder).name
