@@ -30,6 +30,7 @@ from worker.web.login import login
 from worker.web.mails import mail_pages
 from worker.web.opinions import opinion_pages
 from worker.web.pages import furnish, pages
+from worker.web.tracking import tracking
 from worker.web.unsubscribe import unsubscribe
 from worker.workspace import Workspace, open_workspace
 
@@ -70,6 +71,7 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(health(workspace))
     app.register_blueprint(login(workspace))
     app.register_blueprint(unsubscribe(workspace))
+    app.register_blueprint(tracking(workspace, receiver))
     app.register_blueprint(pages(workspace))
     app.register_blueprint(colours(workspace))
     app.register_blueprint(mail_pages(workspace))

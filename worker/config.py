@@ -325,6 +325,12 @@ class Outreach(Section):
     new_for: Duration = Field(
         "60 days", validate_default=True, description="So long after joining a customer is new (lifecycle)."
     )
+    track_clicks: bool = Field(
+        default=False, description="Whether links of mails go by this server, so that it is known who followed them."
+    )
+    track_opens: bool = Field(
+        default=False, description="Whether mails hold a picture of this server, so that it is known who opened them."
+    )
     urgent_labels: tuple[str, ...] = Field(
         ("urgent",), description="Priorities of open tickets during which a customer gets no mail."
     )

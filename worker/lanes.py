@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from worker.assess import new_run
-from worker.dispatch import alerts, doubt, mail, notices, outbox, tasks
+from worker.dispatch import alerts, doubt, mail, notices, outbox, tasks, telling
 from worker.dispatch.writeback import Written, write_waiting
 from worker.effects import Lane, Mail, Task
 from worker.intake import mirror
@@ -48,6 +48,8 @@ class Emptied:
     """The same of the CRM lane."""
     notices: int = 0
     """How many notices the operator was sent."""
+    told: dict[str, int] = field(default_factory=dict)
+    """Of mails of which the CRM's history was to be told: told, failed, unsure, later."""
     doubts: dict[str, int] = field(default_factory=dict)
     """Of letters of which nobody knew: arrived, again, unknown."""
     troubles: dict[str, str] = field(default_factory=dict)
@@ -55,7 +57,9 @@ class Emptied:
     @property
     def moved(self) -> bool:
         """Whether anything became of anything: else the same would come of looking again at once."""
-        return bool(self.outcomes or self.notices or self.doubts or asdict(self.written) != asdict(Written()))
+        return bool(
+            self.outcomes or self.notices or self.doubts or self.told or asdict(self.written) != asdict(Written())
+        )
 
 
 def lease(workspace: Workspace, lane: Lane) -> Lease:
@@ -74,6 +78,8 @@ def waits(workspace: Workspace, lane: Lane) -> bool:
     if outbox.resting(store, lane, now):
         return False
     if lane is Lane.ALERT and store.value(sql("dispatch", "notices_wait")) is not None:
+        return may_leave(workspace)
+    if lane is Lane.CRM and workspace.tells_crm and telling.waits(store, now):
         return may_leave(workspace)
     return outbox.waits(store, lane, now) and may_leave(workspace)
 
@@ -131,6 +137,7 @@ def empty(workspace: Workspace, lane: Lane, stop: Callable[[], bool], *, run_id:
         outbox.recover(store, lane, now)
         if not rests:
             _write_back(workspace, done, held_up, run_id)
+            _tell(workspace, done, held_up)
     elif lane is Lane.TASK:
         _tasks(workspace, done, held_up, rests=rests)
     else:
@@ -193,8 +200,8 @@ def _send_letters(workspace: Workspace, lane: Lane, mailer: Mailer, done: Emptie
         workspace.store, mailer, workspace.templates, workspace.sender, workspace.limits, workspace.clock,
         time_zone=workspace.time_zone, sign=workspace.sign, plays_by_name=workspace.plays,
         not_coming_in=workspace.not_coming_in, reread=reread, stop=held_up, lane=lane,
-        refresh=partial(_as_it_is_now, workspace),
-        tell_crm=lane is Lane.MAIL and workspace.tells_crm,
+        refresh=partial(_as_it_is_now, workspace), tell_crm=lane is Lane.MAIL and workspace.tells_crm,
+        tracking=workspace.tracking if lane is Lane.MAIL else None,
         at_once=1 if isinstance(workspace.clock, VirtualClock) else None,
     )  # fmt: skip
 
@@ -253,3 +260,15 @@ def _write_back(workspace: Workspace, done: Emptied, held_up: Callable[[], bool]
         if not run_id:
             summary = json.dumps({"written": asdict(done.written)}, sort_keys=True)
             store.run(sql("house", "end_run"), {"id": own, "now": seconds(clock), "summary": summary})
+
+
+def _tell(workspace: Workspace, done: Emptied, held_up: Callable[[], bool]) -> None:
+    """Tell the CRM's history of mails that left by another way."""
+    store, clock = workspace.store, workspace.clock
+    if not workspace.tells_crm or not telling.waits(store, seconds(clock)):
+        return
+    history = workspace.history
+    assert history is not None
+    done.told = telling.tell_waiting(store, history, clock, stop=held_up)
+    if "later" in done.told:
+        done.troubles[f"{workspace.crm_source} history"] = "the CRM cannot be told of mails just now; it is tried again"

@@ -41,6 +41,8 @@ class Turn:
     texts: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
+    """Of mails of which the CRM's history was to be told: told, failed, unsure, later."""
     doubts: dict[str, int] = field(default_factory=dict)
     """Of letters of which nobody knew whether they arrived: arrived, again, unknown."""
     down: list[str] = field(default_factory=list)
@@ -187,3 +189,4 @@ def _dispatch(workspace: Workspace, done: Turn, stop: Callable[[], bool]) -> Non
             counts.update(emptied.outcomes)
         for word, n in emptied.doubts.items():
             done.doubts[word] = done.doubts.get(word, 0) + n
+        done.told.update(emptied.told)

@@ -18,8 +18,9 @@ from worker import cards, registry
 from worker.config import Config
 from worker.config import load as load_config
 from worker.dispatch.letters import ALWAYS, Sender, Templates
+from worker.dispatch.links import Tracking
 from worker.facts import Delivery, Parsed
-from worker.intake import events, imports, pulses
+from worker.intake import events, followed, imports, pulses
 from worker.integration import Alerter, Crm, CrmIds, CrmNames, Desk, History, Mailer
 from worker.lib import assets
 from worker.lib.clock import DAY, HOUR, Clock, SystemClock, VirtualClock, day_number
@@ -321,6 +322,8 @@ class Workspace:
             return events.parse(delivery)
         if delivery.source == pulses.SOURCE:
             return pulses.parse(delivery)
+        if delivery.source == followed.SOURCE:
+            return followed.parse(delivery)
         found = self.connected.get(delivery.source)
         if found is None or found.integration.parse is None:
             raise ValueError(f"no integration {delivery.source!r} is set up that could read this")
@@ -394,13 +397,35 @@ class Workspace:
         except BadSignature:
             return None
 
+    def tracked(self, token: str) -> str | None:
+        """The link, or the mail whose picture it is, that a token names; None for a forged one."""
+        try:
+            return str(self._signer_of("links").loads(token))
+        except BadSignature:
+            return None
+
+    @property
+    def tracking(self) -> Tracking | None:
+        """What is to be known of mails that have left; None for nothing, as it is unless somebody wants it."""
+        settings = self.config.outreach
+        if not settings.track_clicks and not settings.track_opens:
+            return None
+        signer = self._signer_of("links")
+        return Tracking(
+            settings.track_clicks, settings.track_opens, self.config.workspace.public_url,
+            lambda named: str(signer.dumps(named)),
+        )  # fmt: skip
+
     @property
     def _signer(self) -> URLSafeSerializer:
+        return self._signer_of("unsubscribe")
+
+    def _signer_of(self, salt: str) -> URLSafeSerializer:
         key = switch(self.store, "signing_key")
         if not key:
             self.store.run(sql("house", "set_once"), {"name": "signing_key", "value": secrets.token_hex(32)})
             key = switch(self.store, "signing_key")
-        return URLSafeSerializer(key, salt="unsubscribe")
+        return URLSafeSerializer(key, salt=salt)
 
     def take_up(self) -> None:
         """Let another version of the scorecard count, where one was activated since it was read."""

@@ -133,7 +133,7 @@ class Business:
         email = self.keap.contact(contact_id)["email_addresses"][0]["email"]
         letter = Mail(
             self.customer(contact_id), email, "Ada Lovelace", template, "by-hand", "service",
-            **{"values": VALUES, "expires_at": self.now + 5 * DAY, **more},
+            **{"values": VALUES, "expires_at": self.now + 5 * DAY, "contact_id": contact_id, **more},
         )  # fmt: skip
         return outbox.put(self.store, letter, key or f"mail:{contact_id}", self.now, play=letter.play)
 

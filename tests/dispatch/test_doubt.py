@@ -224,6 +224,8 @@ def test_one_in_a_hundred_is_poison_and_all_others_leave(here: Business) -> None
     assert "ZeroDivisionError" in ends["raises"][1]
     assert ends["cannot be read"][0] == "failed"
     assert ends["is never taken"] == ("failed", "550 no such user")
+    told = here.store.rows("select title, text from notices where key like 'given up:%'")
+    assert [one["title"] for one in told] == ["Something to customers by mail was given up"]  # once, not per try
 
 
 # -- people say -----------------------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ two to one customer or one address under way (worker/dispatch/outbox.py). The or
 1. the arbiter is asked; what must not leave ends or waits here
 2. it is written
 3. the channel gets ready: a connection, its turn within the channel's rate
-4. what is about to be handed over is committed, so that after a crash it is known whether it may have left
-5. the arbiter is asked once more: an opt-out or a pause that has committed by now is obeyed
-6. it is handed over, and what came of it is committed
+4. the arbiter is asked once more, and in the same transaction it is committed that the letter is about to be handed
+   over: whatever has committed before, an opt-out or a pause, is obeyed; and after a crash it is known what may have left
+5. it is handed over, and what came of it is committed
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from typing import Final
 from worker.dispatch import outbox
 from worker.dispatch.hands import Hands
 from worker.dispatch.letters import Sender, Templates
+from worker.dispatch.links import Tracking, tracked
 from worker.effects import Lane, Mail
 from worker.integration import Letter, Mailer, ReadyMailer
 from worker.lib.clock import Clock, seconds
-from worker.lib.http import Failure, Held, Reconnect, Retry, Unsure
+from worker.lib.http import Failure, GiveUp, Held, Reconnect, Retry, Unsure
 from worker.lib.store import Store, sql
 from worker.plays import arbiter, cases
 from worker.plays import records as plays
@@ -58,6 +59,7 @@ def send_waiting(
     at_once: int | None = None,
     refresh: Refresh | None = None,
     tell_crm: bool = False,
+    tracking: Tracking | None = None,
 ) -> dict[str, int]:
     """Empty a lane of letters as far as it may be: each is asked about again, then sent; gives counts by outcome.
 
@@ -66,7 +68,7 @@ def send_waiting(
     Where it gives False, nobody knows, and the mails wait. `stop` is asked before each: whether this process is to end,
     or everything outward is paused. What rests on the kinds of fact that are `not_coming_in` waits too; a play says when
     what it is about is over. `at_once` is how many leave at the same time, None for as many as the channel takes.
-    `tell_crm` is whether the CRM's own history is to be told of what has left.
+    `tell_crm` is whether the CRM's own history is to be told of what has left, `tracking` what is to be known of it later.
     """
 
     def asked(mail: Mail, effect_id: str) -> arbiter.Verdict:
@@ -80,7 +82,7 @@ def send_waiting(
             return arbiter.Refuse("unreadable", f"what is known of this customer cannot be read: {error}")
         return arbiter.ask(case, rules)
 
-    desk = _Desk(store, lane, mailer, templates, sender, clock, asked, sign, refresh, tell_crm)
+    desk = _Desk(store, lane, mailer, templates, sender, clock, asked, sign, refresh, tell_crm, tracking)
     keep_arrived(store, lane, tell_crm=tell_crm)
     with Hands(mailer.connections if at_once is None else at_once, desk.see_to, store.let_go) as hands:
         while not stop() and not desk.tired:
@@ -152,6 +154,7 @@ class _Desk:
     sign: Callable[[str], str]
     refresh: Refresh | None
     tell_crm: bool
+    tracking: Tracking | None
     outcomes: dict[str, int] = field(default_factory=dict)
     tired: bool = False
     """No letter more for now: the channel cannot be used."""
@@ -181,13 +184,19 @@ class _Desk:
             return self._objected(queued, mail, verdict)
         try:
             letter = self._written(mail, queued.id)
+        except GiveUp as failure:
+            return self._given_up(queued, str(failure))
+        try:
+            leaving = letter
+            if self.tracking is not None:  # what is noted of it is noted with the links as they were written
+                leaving = tracked(self.store, letter, self.tracking, seconds(self.clock))
             with _ready(self.mailer) as hand_over:
-                at = self._intend(queued, mail, letter, verdict.basis)
-                verdict = self.asked(mail, queued.id)
+                with self.store.atomic():  # who opts out while we ask has to wait, and is too late for this one by then
+                    verdict = self.asked(mail, queued.id)
+                    at = self._intend(queued, mail, letter, verdict.basis) if isinstance(verdict, arbiter.Go) else 0
                 if not isinstance(verdict, arbiter.Go):
-                    self.store.run(sql("dispatch", "forget_letter"), {"effect_id": queued.id})
                     return self._objected(queued, mail, verdict)
-                reference = hand_over(letter)
+                reference = hand_over(leaving)
         except Failure as failure:
             return self._failed(queued, failure)
         self._in_a_row = 0
@@ -283,7 +292,12 @@ class _Desk:
         handed = self.store.row(sql("dispatch", "handed_over"), {"effect_id": queued.id})
         if handed is not None and handed["attempt"] == queued.attempts:
             return self._in_doubt(queued, reason, seconds(self.clock))
+        return self._given_up(queued, reason)
+
+    def _given_up(self, queued: outbox.Queued, reason: str) -> str:
+        """A template or a fault of ours is in the way: it will be in that of others, so somebody is told, once."""
         outbox.finish(self.store, queued.id, "failed", seconds(self.clock), reason)
+        outbox.tell_once(self.store, self.lane, seconds(self.clock), reason)
         return "failed"
 
     def _in_doubt(self, queued: outbox.Queued, reason: str, now: int) -> str:

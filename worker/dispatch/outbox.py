@@ -183,6 +183,7 @@ def _queued(store: Store, row: Row, now: int) -> Queued | None:
         effect = _KINDS[row["kind"]](**json.loads(row["payload"]))
     except (LookupError, TypeError, ValueError) as error:
         finish(store, row["id"], "failed", now, f"cannot be read: {error}")
+        tell_once(store, Lane(row["lane"]), now, f"what waited cannot be read: {error}")
         return None
     return Queued(
         row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect,
@@ -232,10 +233,28 @@ def try_later(store: Store, queued: Queued, now: int, reason: str, after: float 
     over = now >= queued.effect.expires_at if isinstance(queued.effect, Mail) else queued.attempts >= MOST_ATTEMPTS
     if over:
         finish(store, queued.id, "failed", now, f"tried {queued.attempts} times; last: {reason}")
+        tell_once(store, queued.effect.lane, now, reason)
         return "failed"
     wait = min(LONGEST_WAIT, max(after or 0, min(6 * 3600, 30 * 2**queued.attempts)))
     postpone(store, queued.id, now + int(wait * (1 + 0.25 * _chance(queued))) + 1, reason)
     return "later"
+
+
+def tell_once(store: Store, lane: Lane, now: int, reason: str) -> None:
+    """Let the operator know, once a day and lane, that something was given up; `keepwell check` lists all of it."""
+    if lane is Lane.ALERT:  # it would go the same way
+        return
+    binds = {
+        "key": f"given up:{lane}:{now // 86_400}", "title": f"Something to {_PLACES[lane]} was given up", "now": now,
+        "text": f"{reason}\nAll that was given up is listed by: keepwell check",
+    }  # fmt: skip
+    store.run(sql("guard", "put_notice"), binds)
+
+
+_PLACES: Final[Mapping[Lane, str]] = {
+    Lane.CRM: "the CRM", Lane.MAIL: "customers by mail", Lane.SMS: "customers by text message", Lane.TASK: "your people",
+}  # fmt: skip
+"""What leaves by a lane, in words."""
 
 
 def _chance(queued: Queued) -> float:

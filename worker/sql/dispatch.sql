@@ -207,6 +207,39 @@ on conflict (effect_id) do nothing
 -- name: to_tell
 update messages set log_state = 'waiting' where effect_id = :effect_id and log_state = ''
 
+-- name: untold: whether the CRM's history lacks something that it is to be told
+select 1 as waiting from messages
+where (log_state = 'waiting' and (logged_at is null or logged_at <= :before))
+    or (log_state = 'telling' and logged_at <= :stranded)
+limit 1
+
+-- name: begin_telling
+update messages set log_state = 'telling', logged_at = :now
+where id in (
+    select id from messages
+    where log_state = 'waiting' and (logged_at is null or logged_at <= :before)
+    order by sent_at, id
+    limit :most {skip_locked}
+)
+returning effect_id, email, subject, body, sent_at
+
+-- name: told
+update messages set log_state = :state, log_reason = :reason, logged_at = :now
+where effect_id = :effect_id and log_state = 'telling'
+
+-- name: telling_stranded
+update messages set log_state = 'unsure', log_reason = 'interrupted while the CRM was told of it'
+where log_state = 'telling' and logged_at <= :stranded
+
+-- name: letter_kept
+select sender, html, mail from handed_over where effect_id = :effect_id
+
+-- name: links_of
+select id, target from links where effect_id = :effect_id
+
+-- name: keep_link
+insert into links (id, effect_id, target, made_at) values (:id, :effect_id, :target, :now)
+
 -- name: snapshot
 insert into snapshots (source, contact_id, at, tags, fields) values (:source, :contact_id, :at, :tags, :fields)
 on conflict (source, contact_id) do nothing

@@ -210,3 +210,6 @@ order by day desc, last_at desc, label limit 1
 
 -- name: soil
 insert into dirty (customer_id, since, urgent) values (:id, :now, 0) on conflict (customer_id) do nothing
+
+-- name: link_target
+select l.effect_id, l.target, e.target as address from links l join effects e on e.id = l.effect_id where l.id = :id

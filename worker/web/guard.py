@@ -25,6 +25,7 @@ OPEN: Final = frozenset(
         "health.healthz",  # says well or not, and nothing else
         "login.ask", "login.enter", "login.offer", "login.redeem",
         "unsubscribe.show", "unsubscribe.stop",  # the token in the address is signed
+        "tracking.follow", "tracking.opened",  # the token in the address is signed, and where it leads is looked up
         "static", "bootstrap.static",
     }
 )  # fmt: skip
