@@ -35,6 +35,7 @@ prove: setup
 bench: setup
 	@$(BIN)/python -m bench.hooks
 	@$(BIN)/python -m bench.score
+	@$(BIN)/python -m bench.mail
 
 # Writes config.example.toml and the README's table of integrations from what the code declares.
 docs: setup
