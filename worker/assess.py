@@ -612,7 +612,7 @@ def _planned(
         return rules.Plan([], [], {})
     now, customer = one.moment.at, one.customer
     whole = replace(
-        plays.with_evidence(store, happening, time_zone=customer.time_zone, crm=terms.crm),
+        plays.with_evidence(store, happening, time_zone=customer.time_zone, crm=terms.crm, people=terms.people),
         over={
             name: why for name, play in terms.plays.items()
             if (why := plays.over(store, customer.id, play, now, since=now, band=one.standing.band))

@@ -210,7 +210,7 @@ def _as_it_is_now(workspace: Workspace, letter: Mail) -> Mail | Refusal:
     return refreshed(
         workspace.store, letter, workspace.plays.get(letter.play), workspace.templates.by_name,
         seconds(workspace.clock), time_zone=workspace.time_zone, crm=workspace.crm_source, worth=workspace.worth,
-        new_for=workspace.config.outreach.new_for,
+        new_for=workspace.config.outreach.new_for, people=workspace.people,
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def _happening(
             why=explain.reason(card, score.assessment) if score else "",
             link=f"{workspace.config.workspace.public_url}/customers/{customer_id}",
         ),
-        time_zone=zone, crm=workspace.crm_source,
+        time_zone=zone, crm=workspace.crm_source, people=workspace.people,
     ), signals  # fmt: skip
 
 

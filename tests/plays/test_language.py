@@ -178,6 +178,26 @@ def test_the_message_answers_the_driver_and_another_variant_is_taken_where_a_fie
     assert [each.template for each in effects(one, replace(SO, evidence=told))] == ["richer"]
 
 
+def test_the_message_is_in_the_persons_language_where_there_is_one_that_can_be_written(tmp_path: Path) -> None:
+    one = play(tmp_path, f'[when]\nband_turns = ["red"]\n{MAIL}')
+    german = {**TEMPLATES, "m.de": Made()}
+    lacking = {**TEMPLATES, "m.de": Made(needs=frozenset({"nps_answer_last_on"}))}
+
+    def template(language: str, templates: dict[str, Made]) -> str:
+        (intent,) = plan({"p": one}, templates, replace(SO, language=language), LINE).intents
+        assert isinstance(intent.effect, Mail)
+        return intent.effect.template
+
+    assert [template("de", german), template("fr", german), template("", german)] == ["m.de", "m", "m"]
+    assert template("de", lacking) == "m"
+
+
+def test_the_message_carries_the_name_of_the_customers_own_person(tmp_path: Path) -> None:
+    (mail,) = effects(play(tmp_path, f'[when]\nband_turns = ["red"]\n{MAIL}'), replace(SO, owner_name="Cleo"))
+
+    assert mail.values["sender_name"] == "Cleo"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

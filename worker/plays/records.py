@@ -15,6 +15,7 @@ from worker.lib.ids import new_id
 from worker.lib.store import Row, Store, sql
 from worker.plays.arbiter import BILLING
 from worker.plays.files import Play, Template
+from worker.plays.people import People
 from worker.plays.rules import Happening, Recipient, Refusal, letter
 from worker.plays.worth import Worth
 
@@ -280,7 +281,7 @@ def _day(text: str) -> int | None:
         return None
 
 
-def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: str) -> Happening:
+def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: str, people: People) -> Happening:
     """The same with what its messages may name, and whom they would go to."""
     words = evidence(store, happening.customer_id, happening.at, time_zone)
     if happening.renews_on and happening.days_to_renewal is not None:
@@ -291,8 +292,9 @@ def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: st
         for name, value in (("unused_product", happening.never_used), ("silent_product", happening.gone_silent)) if value
     }  # fmt: skip
     contact = main_contact(store, happening.customer_id, crm)
+    owner = people.by_id.get(str(store.value(sql("plays", "owner"), {"customer_id": happening.customer_id}) or ""))
     return replace(
-        happening, evidence=words, contact_id=contact["contact_id"] if contact else "",
+        happening, evidence=words, owner_name=owner.name if owner else "", contact_id=contact["contact_id"] if contact else "",
         recipients=recipients(store, happening.customer_id, crm),
         last_acts=last_acts(store, happening.customer_id),
     )  # fmt: skip
@@ -300,7 +302,7 @@ def with_evidence(store: Store, happening: Happening, *, time_zone: str, crm: st
 
 def refreshed(
     store: Store, mail: Mail, play: Play | None, templates: Mapping[str, Template], now: int, *, time_zone: str,
-    crm: str, worth: Worth, new_for: int,
+    crm: str, worth: Worth, new_for: int, people: People,
 ) -> Mail | Refusal:  # fmt: skip
     """A message that has waited, with what it names as it is now; a refusal where nothing of it is so any more.
 
@@ -327,7 +329,7 @@ def refreshed(
         happening, never_used=mail.values.get("unused_product", ""), gone_silent=mail.values.get("silent_product", ""),
         driver=mail.driver, rests_on={play.name: frozenset(mail.rests_on)},
     )  # fmt: skip
-    happening = with_evidence(store, happening, time_zone=zone_name, crm=crm)
+    happening = with_evidence(store, happening, time_zone=zone_name, crm=crm, people=people)
     if mail.step not in {name for name, _, _ in play.steps}:
         return Refusal(mail.customer_id, mail.play, "variant", f"the play has no step {mail.step!r} any more")
     found = letter(play, mail.step, templates, happening, now, sms=isinstance(mail, Sms))

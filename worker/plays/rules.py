@@ -63,6 +63,8 @@ class Happening:
     worth: Decimal | None = None
     """A month's worth in the workspace's currency, None where it is not known."""
     language: str = ""
+    owner_name: str = ""
+    """Who of our people looks after this customer, "" where that is not known."""
     contact_id: str = ""
     """The customer's CRM contact."""
     mobile: str = ""
@@ -341,19 +343,32 @@ def letter(
         return _refusal(happening, play, "variant", f"no mail for segment {happening.segment!r} in {happening.band}")
     lacking: set[str] = set()
     for variant in fitting:
-        template = templates[variant.template]
+        name = _wording(variant.template, happening, templates)
+        template = templates[name]
         missing = template.needs - happening.evidence.keys()
         if not missing:
             rests_on = happening.rests_on.get(play.name, frozenset()) | kinds_named(template.needs)
             if down := rests_on & happening.not_coming_in:
                 return _refusal(happening, play, "switch", source_down_in_words(down))
             return (Sms if sms else Mail)(
-                happening.customer_id, to, recipient.name if recipient else "", variant.template, play.name,
-                template.purpose, dict(happening.evidence), due_at + play.worth_sending_for * DAY, sorted(rests_on),
+                happening.customer_id, to, recipient.name if recipient else "", name, play.name,
+                template.purpose, _values(happening), due_at + play.worth_sending_for * DAY, sorted(rests_on),
                 step_name, happening.contact_id, happening.language, happening.driver if play.when.main_driver else "",
             )  # fmt: skip
         lacking |= missing
     return _refusal(happening, play, "evidence", f"nothing to name: {', '.join(sorted(lacking))} unknown for 30 days")
+
+
+def _wording(name: str, happening: Happening, templates: Mapping[str, Template]) -> str:
+    """The template in the person's language, where there is one and all that it names is known."""
+    other = f"{name}.{happening.language}"
+    return other if other in templates and templates[other].needs <= happening.evidence.keys() else name
+
+
+def _values(happening: Happening) -> dict[str, str]:
+    """What the text may say; who signs it, where it is to be the customer's own person."""
+    signed = {"sender_name": happening.owner_name} if happening.owner_name else {}
+    return {**happening.evidence, **signed}
 
 
 def _fits(variant: Variant, happening: Happening) -> bool:

@@ -162,6 +162,9 @@ where lane = 'task' and target = :owner and due_at >= :from and due_at < :until
 select max(case when kind = :one then at end) as first_at, max(case when kind = :other then at end) as then_at
 from facts where customer_id = :customer_id and kind in (:one, :other) and at <= :now
 
+-- name: owner
+select owner from customers where id = :customer_id
+
 -- name: contacts_of
 select c.contact_id, c.email, c.may_mail, i.id as identity_id
 from crm_contacts c join identities i on i.id = c.identity_id
