@@ -1,6 +1,8 @@
-"""Slack: alerts to the team, through an incoming webhook.
+"""Slack: alerts to the team, through an incoming webhook; and what people press under them.
 
 Documentation: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+Buttons: https://docs.slack.dev/interactivity/handling-user-interaction,
+https://docs.slack.dev/authentication/verifying-requests-from-slack
 
 Oddities
 - The webhook's whole address is its secret; it belongs to one channel.
@@ -8,20 +10,25 @@ Oddities
 - About one message a second; a 429 says how long to wait.
 - `&`, `<` and `>` are Slack's own signs (`<!channel>` would call everybody), so they are escaped in all we say.
 - It does not recognise a message that is sent twice.
+- What is pressed comes as a form with one field, `payload`, of JSON; Slack waits 3 s for a 200, and shows nothing of what
+  that says. An answer to the person goes to the payload's `response_url`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator
 
 from worker.effects import Alert, Button, Line
-from worker.integration import Integration, SecretStr, Settings
+from worker.integration import Incoming, Integration, Refused, SecretStr, Settings
 from worker.lib.clock import Clock
 from worker.lib.http import Failure, GiveUp, Http, Reconnect, Reply, Unsure
+from worker.lib.signing import fresh, signature_matches
+from worker.lib.strict_json import read_json
 
 LONGEST_SECTION: Final = 3000
 """Characters in the text of a section block."""
@@ -40,6 +47,11 @@ class SlackSettings(Settings):
 
     url: SecretStr = Field(
         description="The address of an incoming webhook: https://hooks.slack.com/services/T…/B…/… All of it is secret."
+    )
+    signing_secret: SecretStr | None = Field(
+        default=None,
+        description="The signing secret of your Slack app; without one no button in Slack does anything. Its request"
+        " address is /slack/actions of this server.",
     )
 
     @field_validator("url")
@@ -80,6 +92,78 @@ def judge(reply: Reply) -> Failure | None:
 
 def _word(reply: Reply) -> str:
     return " ".join(reply.text.split())[:60]
+
+
+# -- what people press ------------------------------------------------------------------------------------------------
+
+MOST_SIGNS: Final = 20
+"""Digits of a timestamp that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button that somebody pressed."""
+
+    value: str
+    """What the button holds."""
+    by: str
+    """Who pressed it: `ann (Slack U012AB3CD)`."""
+    note: str
+    """What was written into the message's input, "" where there is none."""
+    answer_at: str
+    """The path under Slack's own address where the person is answered, "" where there is none."""
+
+
+def pressed(incoming: Incoming, settings: SlackSettings, now: int) -> Press:
+    """Verify a press and read it. Raises Refused: 401 for what Slack has not signed, 400 for what is no press."""
+    if settings.signing_secret is None:
+        raise Refused(401, "No signing secret of Slack is set here, so nobody is believed.", "unsigned")
+    stamp = incoming.headers.get("x-slack-request-timestamp", "")
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= MOST_SIGNS):
+        raise Refused(401, "The request is not signed.", "unsigned")
+    message = b"v0:%s:%s" % (stamp.encode(), incoming.body)
+    given = [incoming.headers.get("x-slack-signature", "")]
+    if not signature_matches([settings.signing_secret.get_secret_value()], message, given, prefix="v0="):
+        raise Refused(401, "The signature is not Slack's.", "forged")
+    if not fresh(int(stamp), now):
+        raise Refused(401, "The request is too old.", "stale")
+    try:
+        (payload,) = parse_qs(incoming.body.decode(), strict_parsing=True, max_num_fields=10)["payload"]
+        return _press(read_json(payload.encode()), settings)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Refused(400, "This is no press of a button.", "not_a_press") from None
+
+
+def _press(payload: Any, settings: SlackSettings) -> Press:
+    """The first action of a `block_actions` payload.
+
+    https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    """
+    if payload["type"] != "block_actions":
+        raise ValueError("another kind of interaction")
+    action, user = payload["actions"][0], payload["user"]
+    value = action["value"] if "value" in action else action["selected_option"]["value"]
+    name = user.get("username") or user.get("name") or ""
+    ours, theirs = urlsplit(settings.url.get_secret_value()), urlsplit(str(payload.get("response_url") or ""))
+    known = theirs[:2] == ours[:2]  # we speak to the host that the operator has named, and to no other
+    return Press(
+        str(value), " ".join(f"{name} (Slack {user['id']})".split()), next(_written(payload), ""),
+        theirs.path + (f"?{theirs.query}" if theirs.query else "") if known else "",
+    )  # fmt: skip
+
+
+def _written(payload: Any) -> Iterator[str]:
+    for block in ((payload.get("state") or {}).get("values") or {}).values():
+        for element in block.values():
+            if element.get("type") == "plain_text_input" and element.get("value"):
+                yield str(element["value"])
+
+
+def answer(http: Http, press: Press, words: str) -> None:
+    """Tell the person alone what came of it. Raises lib.http's Failure kinds."""
+    if press.answer_at:
+        told = {"response_type": "ephemeral", "replace_original": False, "text": escaped(words, LONGEST_SECTION)}
+        http.post(press.answer_at, json=told, expect_json=False)
 
 
 # -- writes -----------------------------------------------------------------------------------------------------------

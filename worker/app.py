@@ -23,6 +23,8 @@ from worker.lib.store import StoreError
 from worker.web.answers import problem, where
 from worker.web.api import MOST_BYTES, api
 from worker.web.colours import colours
+from worker.web.deeds import deed_pages
+from worker.web.desk import desk
 from worker.web.guard import guard, is_https
 from worker.web.health import health
 from worker.web.hooks import hooks
@@ -73,6 +75,8 @@ def create_app(workspace: Workspace | None = None, wake: Callable[[], None] = la
     app.register_blueprint(unsubscribe(workspace))
     app.register_blueprint(tracking(workspace, receiver))
     app.register_blueprint(pages(workspace))
+    app.register_blueprint(desk(workspace, wake))
+    app.register_blueprint(deed_pages(workspace, wake))
     app.register_blueprint(colours(workspace))
     app.register_blueprint(mail_pages(workspace))
     app.register_blueprint(opinion_pages(workspace, receiver, wake))
@@ -118,7 +122,7 @@ _WORDS: Final = {
 
 def _fault(status: int, description: str, error: HTTPException | None) -> Response | tuple[str, int]:
     words = _WORDS.get(status) or description or "That did not work."
-    if request.path.startswith(("/api/", "/hooks/")):
+    if request.path.startswith(("/api/", "/hooks/", "/slack/")):
         made = problem(status, words, code="refused" if status < 500 else "our_fault")
     else:
         made = Response(render_template("fault.html", status=status, words=words), status, content_type="text/html")

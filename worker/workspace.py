@@ -387,20 +387,20 @@ class Workspace:
 
     def sign(self, effect_id: str) -> str:
         """The token of an unsubscribe address: it names one mail, and nobody can make another."""
-        token = self._signer.dumps(effect_id)
+        token = self.signer("unsubscribe").dumps(effect_id)
         return token if isinstance(token, str) else token.decode()
 
     def signed(self, token: str) -> str | None:
         """The effect that a token names, None for a forged one."""
         try:
-            return str(self._signer.loads(token))
+            return str(self.signer("unsubscribe").loads(token))
         except BadSignature:
             return None
 
     def tracked(self, token: str) -> str | None:
         """The link, or the mail whose picture it is, that a token names; None for a forged one."""
         try:
-            return str(self._signer_of("links").loads(token))
+            return str(self.signer("links").loads(token))
         except BadSignature:
             return None
 
@@ -410,22 +410,19 @@ class Workspace:
         settings = self.config.outreach
         if not settings.track_clicks and not settings.track_opens:
             return None
-        signer = self._signer_of("links")
+        signer = self.signer("links")
         return Tracking(
             settings.track_clicks, settings.track_opens, self.config.workspace.public_url,
             lambda named: str(signer.dumps(named)),
         )  # fmt: skip
 
-    @property
-    def _signer(self) -> URLSafeSerializer:
-        return self._signer_of("unsubscribe")
-
-    def _signer_of(self, salt: str) -> URLSafeSerializer:
+    def signer(self, purpose: str) -> URLSafeSerializer:
+        """Signs for one purpose: what it has signed is worth nothing for another."""
         key = switch(self.store, "signing_key")
         if not key:
             self.store.run(sql("house", "set_once"), {"name": "signing_key", "value": secrets.token_hex(32)})
             key = switch(self.store, "signing_key")
-        return URLSafeSerializer(key, salt=salt)
+        return URLSafeSerializer(key, salt=purpose)
 
     def take_up(self) -> None:
         """Let another version of the scorecard count, where one was activated since it was read."""

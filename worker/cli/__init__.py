@@ -3,6 +3,7 @@
 from worker.cli import (
     changing,
     crm,
+    desk,
     doubts,
     facts,
     mail,
@@ -21,6 +22,7 @@ from worker.cli.base import main
 __all__ = [
     "changing",
     "crm",
+    "desk",
     "doubts",
     "facts",
     "mail",

@@ -180,7 +180,7 @@ def waits(store: Store, lane: Lane, now: int) -> bool:
 def _queued(store: Store, row: Row, now: int) -> Queued | None:
     """The row as it was put; None, and given up, where another version wrote it: it must not stop the others."""
     try:
-        effect = _KINDS[row["kind"]](**json.loads(row["payload"]))
+        effect = effect_of(row)
     except (LookupError, TypeError, ValueError) as error:
         finish(store, row["id"], "failed", now, f"cannot be read: {error}")
         tell_once(store, Lane(row["lane"]), now, f"what waited cannot be read: {error}")
@@ -189,6 +189,11 @@ def _queued(store: Store, row: Row, now: int) -> Queued | None:
         row["id"], row["key"], row["customer_id"], row["play"], row["attempts"], row["created_at"], effect,
         row["tried_at"],
     )  # fmt: skip
+
+
+def effect_of(row: Row) -> Effect:
+    """The effect of a row with its `kind` and `payload`. Raises LookupError, TypeError or ValueError for another version's."""
+    return _KINDS[row["kind"]](**json.loads(row["payload"]))
 
 
 def overtaken(store: Store, queued: Queued) -> bool:

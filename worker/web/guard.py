@@ -26,6 +26,8 @@ OPEN: Final = frozenset(
         "login.ask", "login.enter", "login.offer", "login.redeem",
         "unsubscribe.show", "unsubscribe.stop",  # the token in the address is signed
         "tracking.follow", "tracking.opened",  # the token in the address is signed, and where it leads is looked up
+        "deeds.show", "deeds.do",  # so is this one, for one deed
+        "deeds.slack_actions",  # verifies that Slack has signed it
         "static", "bootstrap.static",
     }
 )  # fmt: skip

@@ -26,12 +26,12 @@ def login(workspace: Workspace) -> Blueprint:
 
     @blueprint.get("/login")
     def ask() -> str:
-        return render_template("login.html", trouble="", next=_inside(request.args.get("next", "")))
+        return render_template("login.html", trouble="", next=inside(request.args.get("next", "")))
 
     @blueprint.post("/login")
     def enter() -> AnyResponse | tuple[str, int]:
         hold_origin(workspace)
-        caller, onward = f"operator {_network(request.remote_addr)}", _inside(request.form.get("next", ""))
+        caller, onward = f"operator {_network(request.remote_addr)}", inside(request.form.get("next", ""))
         wait = tries.wait(caller)
         if wait:
             words = f"Too many tries from here. Try again in {wait} seconds."
@@ -85,7 +85,7 @@ def _let_in(workspace: Workspace, onward: str) -> AnyResponse:
     return answer
 
 
-def _inside(address: str) -> str:
+def inside(address: str) -> str:
     """A path of ours to go on to, "" for anything that might lead elsewhere."""
     parts = urlsplit(address) if address.isprintable() and "\\" not in address else urlsplit("")
     return address if parts.path.startswith("/") and not parts.netloc and not address.startswith("//") else ""

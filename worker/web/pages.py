@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, abort, g, redirect, render_templat
 from werkzeug.wrappers import Response as AnyResponse
 
 from worker import cards, controls, guard, report
+from worker.approvals import how_many
 from worker.facts import Shape, kind_named
 from worker.lib.clock import DAY, iso, local_day, seconds
 from worker.lib.problems import Problems
@@ -19,6 +20,7 @@ from worker.scoring import counterfactual, explain
 from worker.scoring import records as scoring
 from worker.web import opinions, records, words
 from worker.web.charts import HEIGHT, WIDTH, score_chart
+from worker.web.login import inside
 from worker.workspace import Workspace
 
 LATELY: Final = 7 * DAY
@@ -41,9 +43,14 @@ def pages(workspace: Workspace) -> Blueprint:
         return render_template("overview.html", **overview_of(workspace, seconds(workspace.clock)))
 
     @blueprint.post("/pause")
-    def pause() -> AnyResponse:
-        controls.set_paused(workspace.store, seconds(workspace.clock), paused=request.form.get("paused") == "yes")
-        return redirect(url_for("pages.overview"), 303)
+    def pause() -> str | AnyResponse:
+        """The red button of every page. Letting it go on shows what has waited."""
+        stopping = request.form.get("paused") == "yes"
+        lines = [] if stopping else went_on(workspace)
+        controls.set_paused(workspace.store, seconds(workspace.clock), paused=stopping)
+        if stopping:
+            return redirect(inside(request.form.get("next", "")) or url_for("pages.overview"), 303)
+        return render_template("went_on.html", lines=lines)
 
     @blueprint.get("/customers")
     def customers() -> str:
@@ -85,6 +92,15 @@ def pages(workspace: Workspace) -> Blueprint:
     return blueprint
 
 
+def went_on(workspace: Workspace) -> list[str]:
+    """What has waited while everything was stopped, and what is too old by now, in words."""
+    waited = controls.waiting(workspace.store)
+    if not waited:
+        return ["Nothing has waited."]
+    n = f"{len(waited)} {'act has' if len(waited) == 1 else 'acts have'} waited"
+    return [f"{n}; each is asked about again before it leaves.", *(one["what"] for one in waited[:SHOWN])]
+
+
 def furnish(app: Flask, workspace: Workspace) -> None:
     """Give the templates what all of them use: how to say days and bands, and the session's token for forms."""
 
@@ -101,7 +117,10 @@ def furnish(app: Flask, workspace: Workspace) -> None:
     @app.context_processor
     def everywhere() -> dict[str, Any]:
         session = g.get("session")
-        return {"csrf": session.csrf if session else "", "business": workspace.config.workspace.name}
+        return {
+            "csrf": session.csrf if session else "", "business": workspace.config.workspace.name,
+            "state": lambda: State(workspace.mode, workspace.paused), "approvals_wait": lambda: how_many(workspace),
+        }  # fmt: skip
 
 
 def _kept(workspace: Workspace, customer_id: str) -> str:
@@ -138,6 +157,7 @@ def overview_of(workspace: Workspace, now: int) -> dict[str, Any]:
             for row in store.rows(sql("web", "refused_since"), {"since": since})
         ],
         "waiting": store.value(sql("web", "waiting_effects")),
+        "asked": how_many(workspace),
         "troubles": _troubles(workspace, now),
         "last_turn": store.value(sql("web", "last_turn")),
     }
@@ -166,6 +186,19 @@ def _deeds(rows: list[Row]) -> list[dict[str, Any]]:
         }
         for kind, label in _DEEDS.items()
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a workspace may do just now, as every page shows it."""
+
+    mode: str
+    paused: bool
+
+    @property
+    def in_words(self) -> str:
+        """A sentence without its full stop."""
+        return "Everything outward is stopped: nothing leaves" if self.paused else words.MODES.get(self.mode, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +280,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "score": score,
         "under": cards.named(store, score.version) if score else "",
         "standing": standing,
-        "drivers": _drivers(workspace, score),
+        "drivers": drivers_of(workspace, score),
         "because": explain.rules_in_words(card, score.assessment) if score and current else [],
         "could": counterfactual.in_words(card, score.assessment, standing) if score and current else "",
         "moves": _moves(workspace, customer_id, score, now) if score else [],
@@ -271,7 +304,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
     }
 
 
-def _drivers(workspace: Workspace, score: scoring.Score | None) -> list[dict[str, Any]]:
+def drivers_of(workspace: Workspace, score: scoring.Score | None) -> list[dict[str, Any]]:
     """What costs points, in words; of a score made under another card, the names only."""
     if score is None:
         return []

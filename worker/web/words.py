@@ -58,6 +58,14 @@ DONE: Final = {
 }
 """The states of an effect."""
 
+MODES: Final = {
+    "watch": "Keepwell reads and scores, and writes nothing anywhere",
+    "draft": "Keepwell shows what it would do, and does none of it",
+    "approve": "Keepwell does what you have released, kind by kind",
+    "live": "Keepwell writes to the CRM, mails and tells the team",
+}
+"""What each mode lets happen."""
+
 RULES: Final = {
     "switch": "the workspace let nothing leave, or nobody could know",
     "identity": "no customer of ours any more",

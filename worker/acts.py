@@ -1,0 +1,195 @@
+"""What an act looks like before it happens: in words, in full, and about what it costs in calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.dispatch import outbox
+from worker.effects import Alert, Effect, Mail, Sms, Standing, Task
+from worker.lib.http import GiveUp
+from worker.lib.store import Row, sql
+from worker.workspace import Workspace
+
+FOOT: Final = "\n\n-- \n"
+"""Where the foot of a mail begins: who writes, from where, and the way out of it (RFC 3676, 4.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One effect as people see it before it happens."""
+
+    id: str
+    customer_id: str
+    customer: str
+    kind: str
+    """standing, mail, sms, task or alert."""
+    play: str
+    state: str
+    what: str
+    """`mail to ann@example.com`, in a few words."""
+    subject: str
+    text: str
+    """What its reader would read, whole; "" where nobody reads it."""
+    because: str
+    """Why it would be done."""
+    created_at: int
+    due_at: int
+    expires_at: int | None
+    """From this moment on it is no longer worth sending; None where it never grows old."""
+    trouble: str = ""
+    """Why it cannot be shown as it would be."""
+
+
+def act_of(workspace: Workspace, row: Row) -> Act:
+    """An effect's row, joined with its customer's name and the why of its change (sql/desk.sql), as an act."""
+    try:
+        effect = outbox.effect_of(row)
+    except (LookupError, TypeError, ValueError) as error:
+        return _act(workspace, row, None, row["kind"], trouble=f"another version wrote it: {error}")
+    if isinstance(effect, Mail):
+        what = f"{'text message' if isinstance(effect, Sms) else 'mail'} to {effect.to}"
+        try:
+            subject, text = letter(workspace, effect)
+        except GiveUp as error:
+            return _act(workspace, row, effect, what, trouble=str(error))
+        return _act(workspace, row, effect, what, subject, text)
+    if isinstance(effect, Task):
+        what = f"task for {effect.owner}" if effect.owner else "task for nobody yet"
+        return _act(workspace, row, effect, what, effect.title, effect.text)
+    if isinstance(effect, Alert):
+        return _act(workspace, row, effect, "message to the team", effect.title, effect.text)
+    return _act(workspace, row, effect, _standing_in_words(workspace, effect), text=_fields_in_words(workspace, effect))
+
+
+def _act(
+    workspace: Workspace, row: Row, effect: Effect | None, what: str, subject: str = "", text: str = "",
+    trouble: str = "",
+) -> Act:  # fmt: skip
+    return Act(
+        id=row["id"], customer_id=row["customer_id"], customer=row["name"], kind=row["kind"], play=row["play"],
+        state=row["state"], what=what, subject=subject, text=text, because=_because(workspace, row, effect),
+        created_at=row["created_at"], due_at=row["due_at"],
+        expires_at=effect.expires_at if isinstance(effect, Mail) else None, trouble=trouble,
+    )  # fmt: skip
+
+
+def _because(workspace: Workspace, row: Row, effect: Effect | None) -> str:
+    """Why the band turned; else what the CRM would show as reason; else what the play is for."""
+    if row["because"]:
+        return str(row["because"])
+    if isinstance(effect, Standing):
+        return effect.reason
+    play = workspace.plays.get(row["play"])
+    return play.title if play else ""
+
+
+def letter(workspace: Workspace, mail: Mail) -> tuple[str, str]:
+    """Subject and text of a mail as they would leave now, without the foot that every mail has. Raises GiveUp."""
+    sender = workspace.sender
+    values = {
+        **mail.values, "first_name": mail.name.split()[0] if mail.name.strip() else "there",
+        "sender_name": sender.name, "business": sender.business,
+    }  # fmt: skip
+    rendered = workspace.templates.render(mail.template, values, sender, sender.public_url)
+    return rendered.subject, rendered.text.rpartition(FOOT)[0]
+
+
+def _standing_in_words(workspace: Workspace, standing: Standing) -> str:
+    if not standing.band:
+        return f"take what is ours off contact {standing.contact_id}"
+    return f"show {' '.join(filter(None, [standing.band, standing.score]))} on contact {standing.contact_id}"
+
+
+def _fields_in_words(workspace: Workspace, standing: Standing) -> str:
+    """The tag and the fields by the names they have in the CRM, a line each."""
+    names = workspace.crm_names
+    if not standing.band:
+        return ""
+    shown: Mapping[str, Any] = {"score": standing.score, "band": standing.band, "reason": standing.reason}
+    lines = [f"Tag: {names.tags.get(standing.band, standing.band)}"]
+    lines += [f"{names.fields[key]}: {value}" for key, value in shown.items() if value and key in names.fields]
+    return "\n".join(lines)
+
+
+# -- what it costs ----------------------------------------------------------------------------------------------------
+
+READ_TOGETHER: Final = 200
+"""Contacts that one call of a CRM reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """About how many calls some acts take, by whom they go to."""
+
+    crm: int = 0
+    mail: int = 0
+    text: int = 0
+    tasks: int = 0
+    team: int = 0
+
+    @property
+    def in_words(self) -> str:
+        """`about 12 calls to the CRM and 3 mails`."""
+        parts = [
+            f"{n} {one if n == 1 else many}"
+            for n, one, many in (
+                (self.crm, "call to the CRM", "calls to the CRM"), (self.mail, "mail", "mails"),
+                (self.text, "text message", "text messages"), (self.tasks, "task", "tasks"),
+                (self.team, "message to the team", "messages to the team"),
+            )
+            if n
+        ]  # fmt: skip
+        if not parts:
+            return "no calls"
+        return "about " + (f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0])
+
+
+def cost_in_calls(kinds: Mapping[str, int]) -> Cost:
+    """About what so many acts of each kind take.
+
+    A standing is one write of the contact's fields and, where the band turned, a tag on and a tag off; the contacts are
+    read by the page before, and looked at again after. Tags go by the hundred, so that for many this is the most it
+    can be. A mail, a text message, a task, a message to the team is one call each.
+    """
+    standings = kinds.get("standing", 0)
+    reads = 2 * -(-standings // READ_TOGETHER)
+    return Cost(
+        crm=reads + 3 * standings, mail=kinds.get("mail", 0), text=kinds.get("sms", 0), tasks=kinds.get("task", 0),
+        team=kinds.get("alert", 0),
+    )  # fmt: skip
+
+
+# -- pools ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What lies in one pool: how much of which kind, and the acts of one page."""
+
+    kinds: Mapping[str, int]
+    acts: list[Act]
+    onward: str
+    """Behind which id the next page begins; "" on the last."""
+
+    @property
+    def total(self) -> int:
+        """How many acts there are on all pages."""
+        return sum(self.kinds.values())
+
+    @property
+    def cost(self) -> Cost:
+        """Of all pages together."""
+        return cost_in_calls(self.kinds)
+
+
+def pool(workspace: Workspace, state: str, *, most: int, behind: str = "") -> Pool:
+    """A page of what lies in a pool (draft, held, asked), the newest first."""
+    kinds: dict[str, int] = {}
+    for row in workspace.store.rows(sql("desk", "pool"), {"state": state}):
+        kinds[row["kind"]] = kinds.get(row["kind"], 0) + row["n"]
+    binds = {"state": state, "first": int(not behind), "id": behind, "most": most + 1}
+    rows = workspace.store.rows(sql("desk", "in_pool"), binds)
+    acts = [act_of(workspace, row) for row in rows[:most]]
+    return Pool(kinds, acts, acts[-1].id if len(rows) > most else "")
