@@ -18,6 +18,8 @@ from click.testing import CliRunner
 
 from tests.conftest import START
 from worker.cli import main
+from worker.dispatch import outbox
+from worker.effects import Alert
 from worker.intake.pull import store_raw
 from worker.lib.store import SqliteStore
 
@@ -157,6 +159,33 @@ def test_without_a_crm_nothing_of_ours_can_be_kept_put_right_or_put_back(termina
     assert "no customer" in terminal("take-back", "nobody", code=2).lower()
     assert "The mode becomes watch" in terminal("uninstall", "--dry-run")
     assert json.loads(terminal("uninstall", "--yes", "--json"))["left"] == []
+
+
+def test_what_waits_for_a_yes_is_decided_at_the_terminal(terminal: Terminal) -> None:
+    store = SqliteStore(terminal.workspace / "keepwell.db")
+    store.run("insert into customers (id, name, first_at) values ('cus_1', 'Ann', 1)")
+    for n in (1, 2):
+        alert = Alert("cus_1", f"Call Ann {n}", "She waits.")
+        effect_id = outbox.put(store, alert, f"key {n}", START, state="asked")
+        store.run("update effects set id = :new where id = :id", {"id": effect_id, "new": f"eff_{n}"})
+        store.run(
+            "insert into approvals (effect_id, why, asked_at) values (:id, 'all', :n)", {"id": f"eff_{n}", "n": n}
+        )
+    store.close()
+
+    listed = json.loads(terminal("approvals", "--json"))
+    assert [(one["effect_id"], one["subject"], one["why"]) for one in listed] == [
+        ("eff_2", "Call Ann 2", "all"),
+        ("eff_1", "Call Ann 1", "all"),
+    ]
+    assert "Call Ann 1" in terminal("approvals")
+    assert "She waits." in terminal("approve", "eff_1", code=1)  # nobody is there to confirm it
+    assert "It leaves with the next turn" in terminal("approve", "eff_1", "--yes", "--by", "bea")
+    assert "bea said yes" in terminal("approve", "eff_1", code=1)
+    assert "say why not" in terminal("refuse", "eff_2", code=2)
+    assert "It does not leave." in terminal("refuse", "eff_2", "--note", "I call her")
+    assert "nobody is asked about" in terminal("approve", "eff_3", code=2)
+    assert terminal("approvals") == "none\n"
 
 
 def test_a_change_of_mode_that_nobody_confirms_does_not_happen(terminal: Terminal) -> None:

@@ -193,3 +193,9 @@ def pool(workspace: Workspace, state: str, *, most: int, behind: str = "") -> Po
     rows = workspace.store.rows(sql("desk", "in_pool"), binds)
     acts = [act_of(workspace, row) for row in rows[:most]]
     return Pool(kinds, acts, acts[-1].id if len(rows) > most else "")
+
+
+def held(workspace: Workspace, play: str, most: int) -> list[Act]:
+    """The first acts of a play ("" for none) that wait for their kind to be released, the oldest first."""
+    rows = workspace.store.rows(sql("desk", "held"), {"play": play, "most": most})
+    return [act_of(workspace, row) for row in rows]

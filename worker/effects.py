@@ -66,6 +66,8 @@ class Mail:
     """The person's, as BCP 47 has it (`de`), "" where it is not known."""
     driver: str = ""
     """The measure that it answers, where it answers one."""
+    topic: str = ""
+    """What the template says it is about, "" for nothing: some people want one topic and not another."""
 
     def __post_init__(self) -> None:
         """JSON, in which effects wait, knows no tuples."""

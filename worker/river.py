@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from worker import cards, guard, lanes
+from worker import approvals, cards, guard, lanes
 from worker.assess import Assessed, Terms, assess_due, new_run, triggers_of
 from worker.dispatch import backfill, pools
 from worker.dispatch.writeback import Written
@@ -73,6 +73,7 @@ def turn(
     done.silent = not switch(store, "first_pass")
     down, back = guard.look(workspace)
     done.down, done.back = [one.sentence for one in down], [one.source for one in back]
+    approvals.let_go(workspace)
     workspace.take_up()
     cards.keep(store, workspace.deck, workspace.files, seconds(clock))
     cards.note(store, workspace.deck, workspace.files, seconds(clock))

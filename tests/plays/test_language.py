@@ -30,6 +30,7 @@ SO = Happening(
 class Made:
     purpose: str = "service"
     needs: frozenset[str] = frozenset({"usage_days"})
+    topic: str = ""
 
 
 TEMPLATES = {"m": Made(), "other": Made(), "richer": Made(needs=frozenset({"nps_answer_last_on"}))}

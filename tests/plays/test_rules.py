@@ -23,6 +23,7 @@ class Made:
 
     purpose: str
     needs: frozenset[str]
+    topic: str = ""
 
 
 USAGE = frozenset({"usage_days", "usage_last_on", "usage_last_label"})

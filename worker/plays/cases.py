@@ -14,7 +14,7 @@ from worker.lib.store import Row, Store, sql
 from worker.plays import records, sending, trials
 from worker.plays.arbiter import BILLING, MARKETING, MINUTE, TRANSACTIONAL, Case, Rules
 from worker.plays.files import Play
-from worker.plays.records import address_hash, has_left, open_now, switch
+from worker.plays.records import address_hash, has_left, open_now, switch, unwanted
 
 CONSENT_TO_SMS: Final = "sms_opt_in"
 """The attribute that holds somebody's consent to text messages: yes, true or 1."""
@@ -59,7 +59,8 @@ def case(
         not_coming_in=tuple(kind for kind in mail.rests_on if kind in not_coming_in),
         stranger=_stranger(here, mail, rules),
         statuses=_statuses(store, mail, opt_ins, now),
-        stopped=store.value(sql("plays", "suppressed"), {"address_hash": address_hash(store, mail.to)}) or "",
+        stopped=store.value(sql("plays", "suppressed"), {"address_hash": address_hash(store, mail.to)})
+        or unwanted(store, mail, now),
         troubles=tuple(_troubles(store, customer_id, rules, now, tags, lenient=transactional)),
         promotion_amiss=_promotion_amiss(store, customer_id, mail, now),
         person_until=_person_until(store, customer_id, rules, now),

@@ -281,6 +281,10 @@ class Template(Protocol):
         """marketing, service or transactional."""
 
     @property
+    def topic(self) -> str:
+        """What it is about, "" for nothing."""
+
+    @property
     def needs(self) -> frozenset[str]:
         """The values it cannot be written without."""
 

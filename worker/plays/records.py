@@ -457,3 +457,14 @@ def over_now(store: Store, customer_id: str, play: Play, set_off_at: int, now: i
 def ask_person(store: Store, effect_id: str, why: str, now: int) -> None:
     """Note that a person is to see this message first."""
     store.run(sql("plays", "ask_person"), {"effect_id": effect_id, "why": why, "now": now})
+
+
+def unwanted(store: Store, mail: Mail, now: int) -> str:
+    """Why the address wants no mail of this purpose or topic, or none just now; "" where it does (worker/preferences.py)."""
+    binds = {"address_hash": address_hash(store, mail.to), "purpose": mail.purpose, "topic": mail.topic, "now": now}
+    row = store.row(sql("desk", "preference"), binds)
+    if row is None:
+        return ""
+    if row["topic"]:
+        return f"the address wants nothing of {row['topic'].replace('-', ' ')}"
+    return f"the address has paused its mails until {day_words(row['until'], 'UTC')}"

@@ -354,6 +354,7 @@ def letter(
                 happening.customer_id, to, recipient.name if recipient else "", name, play.name,
                 template.purpose, _values(happening), due_at + play.worth_sending_for * DAY, sorted(rests_on),
                 step_name, happening.contact_id, happening.language, happening.driver if play.when.main_driver else "",
+                template.topic,
             )  # fmt: skip
         lacking |= missing
     return _refusal(happening, play, "evidence", f"nothing to name: {', '.join(sorted(lacking))} unknown for 30 days")

@@ -48,6 +48,16 @@ limit :most
 -- name: pool: what lies there, by kind
 select kind, play, count(*) as n from effects where state = :state group by kind, play order by kind, play
 
+-- name: held: the first of a play, or of none, that wait for their kind to be released
+select e.id, e.customer_id, c.name, e.kind, e.play, e.step, e.target, e.payload, e.state, e.created_at, e.due_at,
+    coalesce(g.why, '') as because
+from effects e
+join customers c on c.id = e.customer_id
+left join changes g on g.id = e.change_id
+where e.state = 'held' and e.play = :play and e.kind <> 'standing'
+order by e.id
+limit :most
+
 -- name: use_link: once
 insert into deeds (token_hash, deed, subject, by, at) values (:token_hash, :deed, :subject, :by, :now)
 on conflict (token_hash) do nothing

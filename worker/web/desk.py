@@ -1,4 +1,6 @@
-"""`/approvals`: what waits for a person's yes, read, edited, sent or refused. `/drafts`: what would be done."""
+"""`/approvals`: what waits for a person's yes, read, edited, sent or refused. `/drafts`: what would be done.
+`/releases`: which kinds of act may leave, with the first three cases of each in full.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any, Final
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from worker import acts, approvals
+from worker import acts, approvals, controls
 from worker.lib.problems import Problems
 from worker.web import records
 from worker.web.pages import drivers_of
@@ -79,7 +81,37 @@ def desk(workspace: Workspace, wake: Callable[[], None]) -> Blueprint:
         pool = acts.pool(workspace, "draft", most=A_PAGE, behind=request.args.get("behind", "")[:40])
         return render_template("drafts.html", pool=pool, mode=workspace.mode, cost=acts.cost_in_calls)
 
+    @blueprint.get("/releases")
+    def releases() -> str:
+        kinds = controls.kinds(workspace)
+        said = request.args.get("said", "")
+        known = said if said in {one.name for one in kinds} else ""
+        return render_template(
+            "releases.html", mode=workspace.mode, said=known, done=[one for one in kinds if one.released_at is not None],
+            waiting=[(one, _in_full(workspace, one)) for one in kinds if one.released_at is None],
+            longest_name=approvals.LONGEST_NAME,
+        )  # fmt: skip
+
+    @blueprint.post("/releases")
+    def release() -> AnyResponse:
+        kind, by = request.form.get("kind", ""), " ".join(request.form.get("by", "").split())
+        if not by or len(by) > approvals.LONGEST_NAME:
+            abort(422, "Say who releases it.")
+        try:
+            controls.release(workspace, kind, by)
+        except Problems as wrong:
+            abort(422, _told(wrong))
+        wake()
+        return redirect(url_for("desk.releases", said=kind), 303)
+
     return blueprint
+
+
+def _in_full(workspace: Workspace, kind: controls.Kind) -> list[acts.Act]:
+    """The first cases of what a play or the team's alerts would do; a place in the CRM is told in words already."""
+    if kind.name in workspace.places:
+        return []
+    return acts.held(workspace, kind.name.partition(":")[2], controls.CASES)
 
 
 _SAID: Final = {

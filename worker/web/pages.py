@@ -111,7 +111,12 @@ def furnish(app: Flask, workspace: Workspace) -> None:
         return words.time_of_day(moment, workspace.time_zone, seconds(workspace.clock))
 
     app.jinja_env.filters.update(
-        day=day, time_of_day=time_of_day, iso=iso, look=words.look, upper_first=words.upper_first
+        day=day,
+        time_of_day=time_of_day,
+        iso=iso,
+        look=words.look,
+        upper_first=words.upper_first,
+        kind_in_words=words.kind_in_words,
     )
 
     @app.context_processor

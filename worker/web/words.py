@@ -89,6 +89,16 @@ VIA: Final = {"first": "the first sight", "link": "a declared link", "name": "th
 """How we know whose an identity is."""
 
 
+def kind_in_words(kind: str) -> str:
+    """A kind of act (worker/plays/modes.py) as people say it: `tag:red` is `The tag for red`."""
+    what, _, name = kind.partition(":")
+    if what == "play":
+        return f"What the play “{name.replace('-', ' ')}” does"
+    if what == "alert":
+        return "Messages to the team without a play"
+    return f"The {what} for {name}" if what == "tag" else f"The field {name.replace('_', ' ')}"
+
+
 def effect_in_words(row: Row) -> str:
     """`mailed “failed-payment” to ann@example.com`, for a row of effects."""
     payload: dict[str, Any] = json.loads(row["payload"])

@@ -1,0 +1,71 @@
+"""What an address has wished on its page is asked before each mail leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dispatch.business import Business
+from worker import preferences
+from worker.app import create_app
+from worker.lib.clock import DAY
+
+
+@pytest.fixture
+def waiting(anywhere: Business) -> str:
+    """A mail that is due; gives its effect's id."""
+    contact = anywhere.enter()
+    anywhere.clock.sleep(300)
+    anywhere.turn()
+    anywhere.uses(contact, 20)
+    anywhere.go_live(contact)
+    return anywhere.queue_mail(contact)
+
+
+def wish(here: Business, effect_id: str, **form: str) -> None:
+    app = create_app(here.workspace)
+    try:
+        path = f"/unsubscribe/{here.workspace.sign(effect_id)}"
+        assert app.test_client().post(path, data=form).status_code == 200
+    finally:
+        app.extensions["receiver"].close()
+
+
+def test_a_purpose_that_is_not_wanted_is_not_sent(anywhere: Business, waiting: str) -> None:
+    wish(anywhere, waiting, wish="topics", topic="marketing")
+
+    anywhere.send_mails()
+
+    assert anywhere.mailbox.messages == []
+    assert ("unsubscribed", "the address wants nothing of service") in anywhere.refusals()
+
+
+def test_during_a_pause_nothing_is_sent(anywhere: Business, waiting: str) -> None:
+    wish(anywhere, waiting, wish="pause")
+
+    anywhere.send_mails()
+
+    assert anywhere.mailbox.messages == []
+    assert ("unsubscribed", "the address has paused its mails until 31 January") in anywhere.refusals()
+
+
+def test_who_starts_again_is_written_to_again(anywhere: Business, waiting: str) -> None:
+    for one in ("pause", "stop", "again"):
+        wish(anywhere, waiting, wish=one)
+
+    anywhere.send_mails()
+
+    assert len(anywhere.mailbox.messages) == 1
+
+
+def test_a_pause_leaves_what_is_transactional(anywhere: Business, waiting: str) -> None:
+    wish(anywhere, waiting, wish="pause")
+    email = "ada@customer.example"
+    found = preferences.wishes(anywhere.store, email, anywhere.now)
+    anywhere.store.run(
+        'update effects set payload = replace(payload, \'"purpose": "service"\', \'"purpose": "transactional"\')'
+    )
+
+    anywhere.send_mails()
+
+    assert found.paused_until == anywhere.now + 30 * DAY
+    assert len(anywhere.mailbox.messages) == 1
