@@ -36,7 +36,7 @@ def test_a_purpose_that_is_not_wanted_is_not_sent(anywhere: Business, waiting: s
     anywhere.send_mails()
 
     assert anywhere.mailbox.messages == []
-    assert ("unsubscribed", "the address wants nothing of service") in anywhere.refusals()
+    assert ("suppression", "the address wants nothing of service") in anywhere.refusals()
 
 
 def test_during_a_pause_nothing_is_sent(anywhere: Business, waiting: str) -> None:
@@ -45,7 +45,7 @@ def test_during_a_pause_nothing_is_sent(anywhere: Business, waiting: str) -> Non
     anywhere.send_mails()
 
     assert anywhere.mailbox.messages == []
-    assert ("unsubscribed", "the address has paused its mails until 31 January") in anywhere.refusals()
+    assert ("suppression", "the address has paused its mails until 31 January") in anywhere.refusals()
 
 
 def test_who_starts_again_is_written_to_again(anywhere: Business, waiting: str) -> None:

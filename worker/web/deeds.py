@@ -81,7 +81,7 @@ def deed_pages(workspace: Workspace, wake: Callable[[], None]) -> Blueprint:
             return problem(wrong.status, str(wrong), code=wrong.reason)
         words = _pressed(workspace, press, wake)
         if connected.http is not None:
-            _tell(connected.http, press, words)
+            _tell(workspace, connected.http, press, words)
         return answer({"text": words})
 
     return blueprint
@@ -120,12 +120,13 @@ def _settings(connected: Connected) -> slack.SlackSettings:
     return connected.settings
 
 
-def _tell(http: Http, press: slack.Press, words: str) -> None:
+def _tell(workspace: Workspace, http: Http, press: slack.Press, words: str) -> None:
     """Answer the person in Slack by another thread: Slack's own answer must not wait for it."""
 
     def told() -> None:
         try:
-            slack.answer(http, press, words)
+            with workspace.by_hand():  # whatever the mode: it answers who has just asked
+                slack.answer(http, press, words)
         except Failure as failure:
             log.warning("a press in Slack was done, and the answer did not get there: %s", failure)
 
