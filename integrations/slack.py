@@ -175,12 +175,13 @@ class SlackChannel:
     def __init__(self, http: Http, settings: SlackSettings) -> None:
         """No call is made yet."""
         self._http = http
+        self._presses = settings.signing_secret is not None  # without it nobody hears of a button that is pressed
         parts = urlsplit(settings.url.get_secret_value())
         self._path = parts.path + (f"?{parts.query}" if parts.query else "")
 
     def send(self, alert: Alert) -> None:
         """Post one message. Raises Unsure where Slack may have shown it, though its answer was lost."""
-        reply = self._http.post(self._path, json=message(alert), expect_json=False)
+        reply = self._http.post(self._path, json=message(alert, presses=self._presses), expect_json=False)
         if reply.text.strip() != "ok":
             raise Unsure(f"Slack answered {_word(reply)!r} where 'ok' means done")
 

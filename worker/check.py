@@ -87,6 +87,13 @@ def _sources(workspace: Workspace, report: Report, now: int) -> None:
         report.fine.append(f"{one.source} is back: it was down from {since} to {until} ({one.seen})")
     for row in workspace.store.rows(sql("guard", "notices_in_doubt")):
         report.findings.append(f"the team may not know that {row['title']}: {row['reason']}")
+    today = local_day(now, zone)
+    for row in workspace.store.rows(sql("team", "mornings_in_doubt"), {"day": today - 7, "today": today}):
+        who = row["who"] or "the team"
+        words = f"the morning message of {day_text(row['day'])} to {who}"
+        report.findings.append(
+            f"{words} {'may not have arrived' if row['state'] == 'unknown' else 'failed'}: {row['reason']}"
+        )
 
 
 def _vendors(workspace: Workspace, report: Report) -> None:

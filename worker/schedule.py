@@ -17,7 +17,7 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from worker import deliverability, feedback, lanes, nightly, river
+from worker import deliverability, feedback, lanes, morning, nightly, river
 from worker.effects import Lane
 from worker.lib.clock import seconds, zone
 from worker.lib.dns import Resolver
@@ -172,6 +172,11 @@ class Wheel:
         if self._done.get("daily") == slot or self._lease.slot_is_taken("daily", slot):
             self._see_to("nightly", slot, lambda: self._nightly(slot))
 
+    def morning(self) -> None:
+        """Tell our people what to do first, once a local day, in its morning."""
+        if day := morning.is_time(self._workspace):
+            self._see_to("morning", day, lambda: self._morning(day))
+
     def weekly(self) -> None:
         """Put together what customers lack, once a week."""
         if week := feedback.is_time(self._workspace):
@@ -212,6 +217,22 @@ class Wheel:
             self._lease.take_slot("nightly", slot)
         for line in night.told:
             log.info("nightly: %s", line)
+        return True
+
+    def _morning(self, day: str) -> bool:
+        if morning.why_not(self._workspace):
+            return False
+        with self._team_lease.held() as mine:
+            if not mine or self._team_lease.slot_is_taken("morning", day):
+                return mine
+            told = morning.send(self._workspace)
+            if told.waiting:
+                self._rests_until["morning"] = seconds(self._workspace.clock) + morning.RESTS
+                return False
+            self._team_lease.take_slot("morning", day)
+        log.info("told %d of our people what to do first", len(told.sent))
+        for name, why in told.failed.items():
+            log.warning("the morning message to %s: %s", name, why)
         return True
 
     def _weekly(self, week: str) -> bool:
@@ -283,7 +304,7 @@ class Wheel:
             executors={"default": ThreadPoolExecutor(2)}, timezone=zone(self._workspace.time_zone),
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )  # fmt: skip
-        for job in (self.pull, self.daily, self.nightly, self.weekly):
+        for job in (self.pull, self.daily, self.nightly, self.morning, self.weekly):
             now = datetime.now(zone(self._workspace.time_zone))
             scheduler.add_job(job, "interval", seconds=LOOKS_AT_CALENDAR_EVERY, next_run_time=now)
         scheduler.start()

@@ -1,8 +1,5 @@
 -- What our own people are told: the morning message, and what customers lack, for the product team.
 
--- name: owners
-select distinct owner from customers where merged_into is null order by owner
-
 -- name: last_told: until when somebody has been told of what changed
 select max(told_at) as at from mornings where who = :who and state = 'done'
 
@@ -26,7 +23,9 @@ where state = 'sending' and sending_since <= :before
 select who, state, due_at, reason from mornings where day = :day order by who
 
 -- name: mornings_in_doubt
-select who, day, state, reason from mornings where state in ('unknown', 'failed') and day >= :day order by day, who
+select who, day, state, reason from mornings
+where day >= :day and (state in ('unknown', 'failed') or (state = 'waiting' and day < :today))
+order by day, who
 
 -- name: turned: every change since, of each customer in its order
 select g.customer_id, c.name, c.owner, g.at, g.old_band, g.new_band, g.why
