@@ -275,7 +275,8 @@ class Outreach(Section):
     """What reaches customers and the team, and when it must not."""
 
     mailer: str = Field(
-        "console", description="The integration that sends mail: smtp, postmark, ses, or console, which only shows it."
+        "console",
+        description="The integration that sends mail: smtp, postmark, ses, keap, or console, which only shows it.",
     )
     texter: str = Field(
         "", description="The integration that sends text messages: twilio; nothing means none are sent."
