@@ -18,7 +18,8 @@ from worker.web.guard import OPEN
 
 OPEN_TO_ALL = {
     "/healthz", "/hooks/<integration>", "/hooks/<integration>/<secret>", "/login", "/login/<token>",
-    "/unsubscribe/<token>", "/deeds/<name>/<token>", "/slack/actions", "/static/<path:filename>", "/bootstrap/static/<path:filename>",
+    "/unsubscribe/<token>", "/deeds/<name>/<token>", "/slack/actions",
+    "/l/<token>", "/o/<token>", "/static/<path:filename>", "/bootstrap/static/<path:filename>",
 }  # fmt: skip
 """Written out a second time on purpose: whoever opens a door changes it here too."""
 
