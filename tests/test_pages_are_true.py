@@ -60,13 +60,14 @@ def fault(told: str) -> str:
     if isinstance(command, click.Group):
         return ""
     try:
-        with command.make_context(command.name, words):
+        with command.make_context(command.name, list(words)):
             return ""
     except click.MissingParameter:  # to name a command in passing is no mistake
         return ""
     except click.ClickException as error:
-        words_left_out = error.message.endswith(("does not exist.", "requires an argument."))
-        return "" if words_left_out else error.format_message()
+        stand_for = [word for word in words if word.isupper() and f"'{word}' is none" in error.message]
+        left_out = error.message.endswith(("does not exist.", "requires an argument."))
+        return "" if stand_for or left_out else error.format_message()
 
 
 def test_the_check_finds_a_command_and_an_option_that_do_not_exist() -> None:
