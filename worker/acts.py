@@ -14,6 +14,8 @@ from worker.workspace import Workspace
 
 FOOT: Final = "\n\n-- \n"
 """Where the foot of a mail begins: who writes, from where, and the way out of it (RFC 3676, 4.3)."""
+STOP_HERE: Final = "https://keepwell.invalid/"
+"""Stands for the way out of the mails where nobody is to press it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def _act(
         id=row["id"], customer_id=row["customer_id"], customer=row["name"], kind=row["kind"], play=row["play"],
         state=row["state"], what=what, subject=subject, text=text, because=_because(workspace, row, effect),
         created_at=row["created_at"], due_at=row["due_at"],
-        expires_at=effect.expires_at if isinstance(effect, Mail) else None, trouble=trouble,
+        expires_at=(effect.expires_at or None) if isinstance(effect, Mail) else None, trouble=trouble,
     )  # fmt: skip
 
 
@@ -86,14 +88,42 @@ def _because(workspace: Workspace, row: Row, effect: Effect | None) -> str:
 
 
 def letter(workspace: Workspace, mail: Mail) -> tuple[str, str]:
-    """Subject and text of a mail as they would leave now, without the foot that every mail has. Raises GiveUp."""
-    sender = workspace.sender
-    values = {
-        **mail.values, "first_name": mail.name.split()[0] if mail.name.strip() else "there",
-        "sender_name": sender.name, "business": sender.business,
+    """Subject and text of a message as they would leave now, without the foot that every mail has. Raises GiveUp."""
+    rendered = workspace.templates.render(mail.template, _values(workspace, mail), workspace.sender, STOP_HERE)
+    return _shown(mail, rendered.subject, rendered.text)
+
+
+def editable(workspace: Workspace, row: Row) -> tuple[str, str]:
+    """Subject and text of a message as Markdown for a person to change, what strangers wrote in it escaped.
+
+    Raises GiveUp where it cannot be written, LookupError where the effect is no message.
+    """
+    mail = outbox.effect_of(row)
+    if not isinstance(mail, Mail):
+        raise LookupError(f"a {row['kind']} is no message to a customer")
+    subject, body = workspace.templates.editable(mail.template, _values(workspace, mail))
+    return subject, body.strip()
+
+
+def written(workspace: Workspace, row: Row, subject: str, body: str) -> tuple[str, str]:
+    """Subject and text of a message as a person has changed it, without the foot. Raises GiveUp with what is wrong."""
+    mail = outbox.effect_of(row)
+    assert isinstance(mail, Mail)
+    signer = workspace.templates.signed_by(mail.template, mail.values, workspace.sender)
+    rendered = workspace.templates.write(mail.template, subject, body, workspace.sender, STOP_HERE, signer=signer)
+    return _shown(mail, rendered.subject, rendered.text)
+
+
+def _values(workspace: Workspace, mail: Mail) -> dict[str, str]:
+    return {
+        **mail.values, "first_name": "".join(mail.name.split()[:1]), "business": workspace.sender.business,
+        "sender_name": workspace.templates.signed_by(mail.template, mail.values, workspace.sender),
     }  # fmt: skip
-    rendered = workspace.templates.render(mail.template, values, sender, sender.public_url)
-    return rendered.subject, rendered.text.rpartition(FOOT)[0]
+
+
+def _shown(mail: Mail, subject: str, text: str) -> tuple[str, str]:
+    """A text message has no subject, and no foot."""
+    return ("", text.strip()) if isinstance(mail, Sms) else (subject, text.rpartition(FOOT)[0])
 
 
 def _standing_in_words(workspace: Workspace, standing: Standing) -> str:

@@ -6,11 +6,13 @@ is asked again before it leaves; only the question of approval is settled. Each 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.acts import Act, act_of
+from worker.acts import Act, act_of, editable, written
 from worker.lib.clock import iso, seconds
+from worker.lib.http import GiveUp
 from worker.lib.problems import Problem, Problems
 from worker.lib.store import Row, sql
 from worker.plays.records import keep_refusal
@@ -42,6 +44,8 @@ class Approval:
     note: str = ""
     edited: tuple[str, str] | None = None
     """Subject and text as the person wrote them."""
+    draft: tuple[str, str] | None = None
+    """Subject and text as Markdown to begin with, None where there is nothing to change."""
     outcome: str = ""
     """What the outbox says of it: the reason it was refused, let go …"""
 
@@ -57,7 +61,7 @@ class Approval:
     @property
     def editable(self) -> bool:
         """Whether its text can be changed."""
-        return self.act.kind in _EDITABLE and not self.act.trouble
+        return self.draft is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,13 @@ def find(workspace: Workspace, effect_id: str) -> Approval:
 
 def _approval(workspace: Workspace, row: Row) -> Approval:
     edited = (row["subject"] or "", row["body"] or "") if row["body"] is not None else None
+    draft = None
+    if row["kind"] in _EDITABLE:
+        with suppress(GiveUp, LookupError, TypeError, ValueError):  # its act says what is wrong with it
+            draft = editable(workspace, row)
     return Approval(
         act_of(workspace, row), row["why"], row["asked_at"], row["decided_at"], row["decision"] or "", row["by"] or "",
-        row["note"] or "", edited, row["reason"] or "",
+        row["note"] or "", edited, draft, row["reason"] or "",
     )  # fmt: skip
 
 
@@ -137,6 +145,8 @@ def send(
     by = _line("by", by, LONGEST_NAME, "say who decides", problems)
     one = find(workspace, effect_id)
     edited = _edited(one, subject, body, problems)
+    if edited is not None and not problems:
+        _hold(workspace, effect_id, edited, problems)
     if problems:
         raise Problems(problems)
     now = seconds(workspace.clock)
@@ -228,19 +238,29 @@ def _edited(
     if subject is None and body is None:
         return None
     act = one.act
-    new_subject = act.subject if subject is None else _line("subject", subject, LONGEST_SUBJECT, "give one", problems)
-    new_body = act.text if body is None else _lines(body)
+    old_subject, old_body = one.draft or (act.subject, act.text)
+    new_subject = old_subject if subject is None else _line("subject", subject, LONGEST_SUBJECT, "give one", problems)
+    new_body = old_body if body is None else _lines(body)
     if not new_body:
         problems.append(Problem("body", 0, "", "is empty", "write the text, or refuse it"))
     elif len(new_body) > LONGEST_BODY:
         problems.append(Problem("body", 0, "", f"has {len(new_body)} characters", f"say it in {LONGEST_BODY}"))
-    if (new_subject, new_body) == (" ".join(act.subject.split()), _lines(act.text)):
+    if (new_subject, new_body) == (" ".join(old_subject.split()), _lines(old_body)):
         return None
     if not one.editable:
         problems.append(
             Problem("body", 0, "", f"a {act.kind} cannot be changed here", "send it as it is, or refuse it")
         )
     return new_subject, new_body
+
+
+def _hold(workspace: Workspace, effect_id: str, edited: tuple[str, str], problems: list[Problem]) -> None:
+    """Hold the person's text against what a mail may be, now, and not when it leaves and nobody looks."""
+    row = workspace.store.row(sql("desk", "approval"), {"effect_id": effect_id})
+    try:
+        written(workspace, row or {}, *edited)
+    except GiveUp as error:
+        problems.append(Problem("body", 0, "", str(error), "change it, or send it as it was"))
 
 
 def _lines(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.dispatch.business import Business
-from worker import preferences
+from worker import approvals, preferences
 from worker.app import create_app
 from worker.lib.clock import DAY
+from worker.plays.records import ask_person
 
 
 @pytest.fixture
@@ -69,3 +70,31 @@ def test_a_pause_leaves_what_is_transactional(anywhere: Business, waiting: str) 
 
     assert found.paused_until == anywhere.now + 30 * DAY
     assert len(anywhere.mailbox.messages) == 1
+
+
+def test_a_mail_leaves_as_the_person_wrote_it_who_said_yes(anywhere: Business, waiting: str) -> None:
+    anywhere.store.run("update effects set state = 'asked' where id = :id", {"id": waiting})
+    ask_person(anywhere.store, waiting, "every message", anywhere.now)
+    anywhere.send_mails()
+    assert anywhere.mailbox.messages == []
+    draft = approvals.find(anywhere.workspace, waiting).draft
+    assert draft is not None
+
+    approvals.send(anywhere.workspace, waiting, "Bea", "About your reports", f"{draft[1]}\n\nP.S. I **call** you.")
+    anywhere.send_mails()
+
+    (kept,) = anywhere.store.rows("select subject, body from messages")
+    assert kept["subject"] == "About your reports"
+    assert "P.S. I **call** you." in kept["body"]
+    assert len(anywhere.mailbox.messages) == 1
+
+
+def test_a_mail_that_a_person_refused_never_leaves(anywhere: Business, waiting: str) -> None:
+    anywhere.store.run("update effects set state = 'asked' where id = :id", {"id": waiting})
+    ask_person(anywhere.store, waiting, "every message", anywhere.now)
+
+    approvals.refuse(anywhere.workspace, waiting, "Bea", "I talk to her")
+    anywhere.send_mails()
+
+    assert anywhere.mailbox.messages == []
+    assert ("approval", "Bea said no: I talk to her") in anywhere.refusals()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from tests.web.asking import approval, ask, ask_about_ann, effect, refusals
+from tests.web.asking import VALUES, approval, ask, ask_about_ann, effect, refusals
 from tests.web.house import House, Page
 from worker import approvals, controls
 from worker.dispatch import outbox
@@ -73,12 +73,13 @@ def test_a_message_is_shown_whole_with_its_customers_drivers_beside_it(any_house
 def test_a_yes_lets_it_leave_with_the_text_of_the_template(any_house: House) -> None:
     effect_id = ask_about_ann(any_house)
     one = approvals.find(any_house.workspace, effect_id)
+    assert one.draft is not None
     assert outbox.claim(any_house.store, Lane.MAIL, any_house.now) is None
     any_house.clock.sleep(60)
 
     answer = press(
         any_house.operator(), f"/approvals/{effect_id}/send",
-        subject=one.act.subject, body=one.act.text.replace("\n", "\r\n"),
+        subject=one.draft[0], body=one.draft[1].replace("\n", "\r\n"),
     )  # fmt: skip
 
     assert (answer.status_code, answer.location) == (303, "/approvals?said=desk.send")
@@ -95,15 +96,53 @@ def test_an_edited_text_is_kept_as_the_person_wrote_it(any_house: House) -> None
 
     press(
         any_house.operator(), f"/approvals/{effect_id}/send",
-        subject="About  your answer", body="Hello Ann,\r\n\r\n{{ 7 * 7 }} *times* thank you.\x07\r\n",
+        subject="About  your answer", body="Hello Ann,\r\n\r\nmany *many* thanks.\x07\r\n",
     )  # fmt: skip
 
     decided = approval(any_house, effect_id)
     assert decided["subject"] == "About your answer"
-    assert decided["body"] == "Hello Ann,\n\n{{ 7 * 7 }} *times* thank you."
+    assert decided["body"] == "Hello Ann,\n\nmany *many* thanks."
     text = text_of(any_house.operator(), f"/approvals/{effect_id}")
     assert "Bea said yes" in text
     assert "As Bea wrote it." in text
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("Hello {{ first_name }}", "which nothing fills in any more"),
+        ("[Here](javascript:alert(1))", "is no web address"),
+        ("  ", "is empty"),
+        ("x" * 20_001, "has 20001 characters"),
+    ],
+)
+def test_a_text_that_could_not_leave_is_refused_while_somebody_looks(house: House, body: str, why: str) -> None:
+    effect_id = ask_about_ann(house)
+
+    answer = press(house.operator(), f"/approvals/{effect_id}/send", subject="About it", body=body)
+
+    assert answer.status_code == 422
+    assert why in answer.text
+    assert approval(house, effect_id)["decided_at"] is None
+
+
+def test_what_a_customer_wrote_is_no_markdown_in_the_text_to_change(house: House) -> None:
+    ask_about_ann(house)
+    word = "[win](https://evil.example) *now*"
+    values = {**VALUES, "nps_answer_last_value": word}
+    effect_id = ask(house, house.customer_id("ann@example.com"), "bob@example.com", values=values)
+    one = approvals.find(house.workspace, effect_id)
+    assert one.draft is not None
+    subject, body = one.draft
+
+    approvals.send(house.workspace, effect_id, "Bea", subject, f"{body}\n\nP.S. See you.")
+
+    kept = approval(house, effect_id)
+    sender = house.workspace.sender
+    written = house.workspace.templates.write("low-nps", kept["subject"], kept["body"], sender, "https://x.example/")
+    assert word in written.text
+    assert "P.S. See you." in written.text
+    assert 'href="https://evil.example' not in written.html
 
 
 def test_a_no_needs_a_reason_and_is_kept_with_the_customer(any_house: House) -> None:

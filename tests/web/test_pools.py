@@ -10,7 +10,8 @@ from worker import acts
 from worker.dispatch import outbox
 from worker.effects import Alert, Effect, Mail, Sms, Standing, Task
 from worker.lib.clock import DAY
-from worker.plays.records import set_switch
+from worker.plays.records import keep_refusal, set_switch
+from worker.plays.rules import Refusal
 
 PLAY = {"mail": "low-nps", "sms": "low-nps", "task": "low-nps", "alert": "", "standing": ""}
 
@@ -173,3 +174,26 @@ def test_the_pages_hold_what_strangers_write_as_text(house: House) -> None:
         page = Page(operator.get(path).text)
         assert {tag for tag, _ in page.shape} & {"script", "img"} == set()
         assert word in page.text
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_done_is_listed_by_rule_with_its_reason(any_house: House) -> None:
+    any_house.used("ann@example.com", 2, name="Ann's Garden")
+    any_house.turn()
+    who = any_house.customer_id("ann@example.com")
+    for n in range(55):
+        keep_refusal(any_house.store, Refusal(who, "low-nps", "frequency", f"mail {n:02} too soon"), any_house.now + n)
+    keep_refusal(any_house.store, Refusal(who, "", "approval", "Bea said no: later"), any_house.now)
+    operator = any_house.operator()
+
+    everything, some = text(operator.get("/refusals").text), operator.get("/refusals?rule=frequency").text
+    onward = next(value for _, name, value in Page(some).attributes if name == "href" and "behind=" in value)
+
+    assert "Ann's Garden: Bea said no: later approval" in everything
+    assert "said no" not in some
+    assert [f"mail {n:02}" in some for n in (54, 5, 4)] == [True, True, False]
+    assert "mail 04 too soon" in operator.get(onward).text
+    assert "/refusals?rule=frequency" in operator.get("/").text
+    assert "Nothing under this rule." in operator.get("/refusals?rule=none").text

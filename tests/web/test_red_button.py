@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.web.asking import ask_about_ann
+from tests.web.asking import ask_about_ann, effect
 from tests.web.house import House, Page
+from worker.lib.clock import DAY
 from worker.plays.records import set_switch
 
 
@@ -12,7 +13,7 @@ def pages(house: House) -> list[str]:
     customer_id = house.customer_id("ann@example.com")
     return [
         "/", "/customers", f"/customers/{customer_id}", "/colours", "/disagreements", "/approvals",
-        f"/approvals/{effect_id}", "/drafts",
+        f"/approvals/{effect_id}", "/drafts", "/releases", "/refusals", "/mails", "/mails/low-nps",
     ]  # fmt: skip
 
 
@@ -51,9 +52,24 @@ def test_letting_it_go_on_says_what_has_waited(house: House) -> None:
     went_on = operator.post("/pause", data={"csrf": csrf, "paused": "no"})
 
     assert "Nothing has waited." in nothing.text
-    assert "1 act has waited" in went_on.text
-    assert "Mail low-nps to ann@example.com" in went_on.text
+    assert "1 waits: What the play “low nps” does" in went_on.text
     assert not house.workspace.paused
+
+
+def test_what_has_expired_meanwhile_is_let_go_and_told(house: House) -> None:
+    ask_about_ann(house)
+    operator = house.operator()
+    csrf = Page(operator.get("/").text).value("csrf")
+    operator.post("/pause", data={"csrf": csrf, "paused": "yes"})
+    effect_id = house.mail(house.customer_id("ann@example.com"), "ann@example.com")
+    house.clock.sleep(2 * DAY)
+    operator = house.operator()
+    csrf = Page(operator.get("/").text).value("csrf")
+
+    went_on = operator.post("/pause", data={"csrf": csrf, "paused": "no"})
+
+    assert "Let go, because it was no longer worth sending: mail low-nps to ann@example.com" in went_on.text
+    assert effect(house, effect_id)["state"] == "refused"
 
 
 def test_the_button_leads_to_no_other_site(house: House) -> None:

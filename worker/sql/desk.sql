@@ -58,6 +58,16 @@ where e.state = 'held' and e.play = :play and e.kind <> 'standing'
 order by e.id
 limit :most
 
+-- name: refusals: what was not done or waits, the newest first; a page goes on behind an id
+select f.id, f.at, f.rule, f.reason, f.play, f.outcome, f.customer_id, c.name
+from refusals f join customers c on c.id = f.customer_id
+where (:rule = '' or f.rule = :rule) and (:first = 1 or f.id < :id)
+order by f.id desc
+limit :most
+
+-- name: rules
+select rule, count(*) as n from refusals group by rule order by rule
+
 -- name: use_link: once
 insert into deeds (token_hash, deed, subject, by, at) values (:token_hash, :deed, :subject, :by, :now)
 on conflict (token_hash) do nothing

@@ -1,5 +1,5 @@
 """`/approvals`: what waits for a person's yes, read, edited, sent or refused. `/drafts`: what would be done.
-`/releases`: which kinds of act may leave, with the first three cases of each in full.
+`/releases`: which kinds of act may leave, with the first three cases of each in full. `/refusals`: what was not done, and why.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from worker import acts, approvals, controls
 from worker.lib.problems import Problems
-from worker.web import records
+from worker.lib.store import sql
+from worker.web import records, words
 from worker.web.pages import drivers_of
 from worker.workspace import Workspace
 
@@ -32,7 +33,7 @@ def desk(workspace: Workspace, wake: Callable[[], None]) -> Blueprint:
 
     def page(effect_id: str, **more: Any) -> str:
         one = found(effect_id)
-        subject, body = one.edited or (one.act.subject, one.act.text)
+        subject, body = one.edited or (one.draft if one.waits else None) or (one.act.subject, one.act.text)
         values = {
             "one": one, "subject": subject, "body": body, "became": approvals.became(one),
             "drivers": drivers_of(workspace, records.score_of(workspace, one.act.customer_id)), **_limits(),
@@ -80,6 +81,16 @@ def desk(workspace: Workspace, wake: Callable[[], None]) -> Blueprint:
     def drafts() -> str:
         pool = acts.pool(workspace, "draft", most=A_PAGE, behind=request.args.get("behind", "")[:40])
         return render_template("drafts.html", pool=pool, mode=workspace.mode, cost=acts.cost_in_calls)
+
+    @blueprint.get("/refusals")
+    def refusals() -> str:
+        rule, behind = request.args.get("rule", "")[:40], request.args.get("behind", "")[:40]
+        binds = {"rule": rule, "first": int(not behind), "id": behind, "most": A_PAGE + 1}
+        rows = workspace.store.rows(sql("desk", "refusals"), binds)
+        return render_template(
+            "refusals.html", found=rows[:A_PAGE], onward=rows[A_PAGE - 1]["id"] if len(rows) > A_PAGE else "", rule=rule,
+            rules=workspace.store.rows(sql("desk", "rules")), words=words.RULES,
+        )  # fmt: skip
 
     @blueprint.get("/releases")
     def releases() -> str:

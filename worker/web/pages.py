@@ -45,12 +45,11 @@ def pages(workspace: Workspace) -> Blueprint:
     @blueprint.post("/pause")
     def pause() -> str | AnyResponse:
         """The red button of every page. Letting it go on shows what has waited."""
-        stopping = request.form.get("paused") == "yes"
-        lines = [] if stopping else went_on(workspace)
-        controls.set_paused(workspace.store, seconds(workspace.clock), paused=stopping)
-        if stopping:
+        now = seconds(workspace.clock)
+        if request.form.get("paused") == "yes":
+            controls.set_paused(workspace.store, now, paused=True)
             return redirect(inside(request.form.get("next", "")) or url_for("pages.overview"), 303)
-        return render_template("went_on.html", lines=lines)
+        return render_template("went_on.html", lines=went_on(controls.resume(workspace.store, now)))
 
     @blueprint.get("/customers")
     def customers() -> str:
@@ -92,13 +91,17 @@ def pages(workspace: Workspace) -> Blueprint:
     return blueprint
 
 
-def went_on(workspace: Workspace) -> list[str]:
-    """What has waited while everything was stopped, and what is too old by now, in words."""
-    waited = controls.waiting(workspace.store)
-    if not waited:
-        return ["Nothing has waited."]
-    n = f"{len(waited)} {'act has' if len(waited) == 1 else 'acts have'} waited"
-    return [f"{n}; each is asked about again before it leaves.", *(one["what"] for one in waited[:SHOWN])]
+def went_on(done: controls.Resumed) -> list[str]:
+    """What has waited while everything was stopped, and what was too old by then, in words."""
+    lines = [
+        f"{n} {'contact waits' if n == 1 else 'contacts wait'} to be written in the CRM" if kind == "crm"
+        else f"{n} {'waits' if n == 1 else 'wait'}: {words.kind_in_words(kind)}"
+        for kind, n in done.waited.items()
+    ]  # fmt: skip
+    lines += [f"let go, because it was no longer worth sending: {one}" for one in done.expired[:A_PAGE]]
+    if more := len(done.expired) - A_PAGE:
+        lines += [f"and {more} more that were no longer worth sending"] if more > 0 else []
+    return lines or ["Nothing has waited."]
 
 
 def furnish(app: Flask, workspace: Workspace) -> None:
@@ -173,7 +176,10 @@ def _changes(workspace: Workspace) -> list[Row]:
     return workspace.store.rows(sql("web", "listed_changes"), binds)
 
 
-_DEEDS: Final = {"mail": "mails sent", "alert": "alerts to the team", "standing": "standings shown in the CRM"}
+_DEEDS: Final = {
+    "mail": "mails sent", "sms": "text messages sent", "task": "tasks given", "alert": "alerts to the team",
+    "standing": "standings shown in the CRM",
+}  # fmt: skip
 
 
 def _deeds(rows: list[Row]) -> list[dict[str, Any]]:
