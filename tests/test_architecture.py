@@ -32,7 +32,7 @@ PURE = (
 JOINERS = (
     "worker.cli worker.cli.* worker.__main__ worker.app worker.schedule worker.river worker.lanes worker.unknowns worker.preview worker.workspace worker.evaluate"
     " worker.acts worker.approvals worker.deeds worker.preferences worker.check worker.controls worker.guard worker.lookback worker.mails worker.opinions worker.report worker.setup worker.web worker.web.* worker.sandbox.demo"
-    " worker.sandbox.demo.* worker.playbook worker.cards worker.grounds worker.colours worker.replay worker.changing worker.deliverability worker.holdouts"
+    " worker.sandbox.demo_staff worker.playbook worker.cards worker.grounds worker.colours worker.replay worker.changing worker.deliverability worker.holdouts"
     " worker.morning worker.feedback worker.uninstall worker.snapshots worker.reconcile worker.nightly"
 )
 """The only places where parts are joined: what a command, a page or a turn of the wheel does."""

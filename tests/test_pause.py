@@ -178,7 +178,7 @@ def test_a_resume_says_what_waited_by_kind_and_refuses_what_is_old_news(here: Bu
 
     assert done.waited == {"alert": 1, "crm": 1, "play:by-hand": 1}
     assert done.expired == ("mail usage-drop to ada@customer.example (by-hand)",)
-    assert here.refusals() == [("expiry", "it waited until it was no longer worth sending")]
+    assert here.refusals() == [("goal", "it waited until it was no longer worth sending")]
     here.turn(pulls=False)
     assert (len(here.mailbox.messages), len(here.slack.messages)) == (1, 1)
 

@@ -184,7 +184,7 @@ def let_go(workspace: Workspace) -> int:
         for row in workspace.store.rows(sql("desk", "waiting_approvals"), {"most": MOST}):
             one = Approval(act_of(workspace, row), row["why"], row["asked_at"])
             if one.is_over(now) and _decide(workspace, one.act.id, "expire", "Keepwell", note=EXPIRED):
-                _turn_down(workspace, one, "expiry", EXPIRED)
+                _turn_down(workspace, one, "goal", EXPIRED)
                 n += 1
     return n
 

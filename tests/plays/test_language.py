@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from worker.dispatch.letters import Sender, Templates
 from worker.effects import Alert, Mail, Sms, Task
+from worker.lib import assets
 from worker.lib.problems import Problems
 from worker.plays.files import Play, load
 from worker.plays.rules import DAY, Happening, Plan, Recipient, fires, obstacle, plan
 from worker.plays.worth import Worth
+from worker.scoring import scorecard
 
 NOW = 1_767_268_800
 HEAD = 'title = "T"\nabout = "A"\n'
@@ -229,3 +232,37 @@ def test_worth_is_told_in_one_currency_at_the_rate_of_the_day() -> None:
     assert worth.of({"mrr_gbp": ("100", 6)}, NOW) is None
     assert worth.of({"mrr": ("much", 5)}, NOW) is None
     assert worth.of({}, NOW) is None
+
+
+# -- what ships -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("band", ["yellow", "red"])
+@pytest.mark.parametrize("segment", ["", "Team"])
+@pytest.mark.parametrize("card", ["starter", "saas"])
+def test_two_customers_with_different_main_drivers_never_get_the_same_text(card: str, segment: str, band: str) -> None:
+    recipes = assets.folder("recipes")
+    shipped = load((recipes / "plays").glob("*.toml"))
+    templates = Templates([assets.folder("templates") / "email"])
+    measures = scorecard.load((recipes / "scorecards" / f"{card}.toml").read_text("utf-8")).measures
+    every = {need: "1" for one in templates.by_name.values() for need in one.needs}
+    texts: dict[str, str] = {}
+    for name, measure in measures.items():
+        answer = shipped.get(measure.do)
+        if answer is None or not answer.when.main_driver or not answer.mail:
+            continue
+        so = replace(
+            SO, old_band="green", band=band, segment=segment, driver=name, answers=(answer.name,), evidence=every
+        )
+        (mail,) = [one.effect for one in plan({answer.name: answer}, templates.by_name, so).intents]
+        assert isinstance(mail, Mail)
+        values = {**mail.values, "first_name": "Ada", "business": "Engines", "sender_name": "Ann"}
+        texts[name] = templates.render(
+            mail.template,
+            values,
+            Sender("E", "Ann", "a@e.example", "", "1", "https://e.example"),
+            "https://e.example/u",
+        ).text
+
+    assert len(texts) >= 3
+    assert len(set(texts.values())) == len(texts)

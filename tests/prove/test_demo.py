@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from worker.plays.arbiter import CHECKS
+
 pytestmark = pytest.mark.prove
 
 SHAPE: dict[str, Any] = {
@@ -23,6 +25,7 @@ SHAPE: dict[str, Any] = {
     },
     "mails": {"sent": int, "duplicates": int, "distinct_texts": int},
     "webhooks": {"sent": int, "accepted": int},
+    "plays": dict, "refusals": dict, "reds": int, "reds_with_act": int, "reds_without_act": int,
 }  # fmt: skip
 
 
@@ -44,7 +47,7 @@ def result() -> dict[str, Any]:
 
 @pytest.mark.timeout(300)
 def test_the_demo_prints_one_object_of_the_promised_shape(result: dict[str, Any]) -> None:
-    assert {**shape(result), "faults_met": dict} == SHAPE
+    assert {**shape(result), "faults_met": dict, "plays": dict, "refusals": dict} == SHAPE
 
 
 @pytest.mark.timeout(300)
@@ -60,6 +63,26 @@ def test_mails_of_several_wordings_go_out_once_and_the_team_hears(result: dict[s
     assert result["mails"]["distinct_texts"] >= 5
     assert result["alerts"] > 0
     assert result["changes"] > 0
+
+
+@pytest.mark.timeout(300)
+def test_every_red_customer_has_an_act_or_a_reason(result: dict[str, Any]) -> None:
+    assert result["reds"] > 0
+    assert 0 < result["reds_with_act"] <= result["reds"]
+    assert result["reds_without_act"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_in_twelve_weeks_every_play_is_set_off_and_every_check_of_the_arbiter_speaks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "demo", "--once", "--json", "--port", "0"],
+        capture_output=True, text=True, check=True, timeout=580,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+
+    assert [name for name, counts in told["plays"].items() if not counts["set_off"]] == []
+    assert [check.__name__ for check in CHECKS if not told["refusals"].get(check.__name__)] == []
+    assert (told["reds_without_act"], told["mails"]["duplicates"], told["crm"]["disagreeing_contacts"]) == (0, 0, 0)
 
 
 @pytest.mark.timeout(300)

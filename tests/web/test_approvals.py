@@ -206,7 +206,7 @@ def test_what_has_expired_meanwhile_says_so_and_does_not_leave(any_house: House)
     assert answer.location == f"/approvals/{effect_id}"
     assert "It has expired" in text_of(operator, answer.location)
     assert effect(any_house, effect_id)["state"] == "refused"
-    assert refusals(any_house) == [("expiry", "it waited until it was no longer worth sending")]
+    assert refusals(any_house) == [("goal", "it waited until it was no longer worth sending")]
     assert approval(any_house, effect_id)["decision"] == "expire"
 
 

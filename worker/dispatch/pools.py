@@ -21,7 +21,7 @@ def expire(store: Store, state: str, now: int) -> list[Row]:
     ]
     with store.atomic():
         for row in over:
-            binds = {"id": row["id"], "now": now, "reason": f"expiry: {EXPIRED}"}
+            binds = {"id": row["id"], "now": now, "reason": f"goal: {EXPIRED}"}
             if store.run(sql("dispatch", "expire_pooled"), binds):
-                keep_refusal(store, Refusal(row["customer_id"], row["play"], "expiry", EXPIRED), now, row["id"])
+                keep_refusal(store, Refusal(row["customer_id"], row["play"], "goal", EXPIRED), now, row["id"])
     return over

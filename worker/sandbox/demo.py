@@ -33,6 +33,7 @@ from worker.lib.clock import DAY, HOUR, VirtualClock, day_text, iso, local_day
 from worker.lib.problems import Problem, Problems
 from worker.plays.records import main_contact, set_switch
 from worker.river import Turn, turn
+from worker.sandbox.demo_staff import Staff
 from worker.sandbox.servers.base import Faults, PretendVendor
 from worker.sandbox.servers.keap import PretendKeap
 from worker.sandbox.servers.loopback import Loopback
@@ -72,6 +73,7 @@ port = {port}
 
 [outreach]
 check_sender = false
+known_at_least = 75
 mailer = "smtp"
 alerts = "slack"
 
@@ -114,18 +116,27 @@ webhook_secret_env = "ZENDESK_WEBHOOK_SECRET"
 [integrations.slack]
 url_env = "SLACK_URL"
 
+[integrations.postmark]
+token_env = "POSTMARK_TOKEN"
+hook_secret_env = "POSTMARK_HOOK_SECRET"
+
 [integrations.smtp]
 host = "127.0.0.1"
 port = {smtp}
 tls = "none"
 """
 
-_PRAISE: Final = """
+_BESIDE: Final = """
 [signals.would-recommend]
 when = "last_nps >= 9 and band is green"
 do = "would-recommend"
+
+[rules.waits-for-support]
+when = "open_tickets >= 2"
+at_most = "yellow"
+because = "several tickets wait"
 """
-"""What the demo's card has beside the starter's: who would recommend us."""
+"""What the demo's card has beside the starter's: who would recommend us, and who waits for support."""
 
 _KEPT: Final = """\
 # A demo that was kept: all that it heard and scored. It is connected to nobody, and its clock stands at {now}.
@@ -161,6 +172,7 @@ class Demo:
         )
         self._slack = PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12))
         self._mailbox = Mailbox(self._clock)
+        self._postmark_secret = secrets.token_hex(16)
         self._world = World(self._servers, self._clock, customers=customers, seed=seed)
 
     @property
@@ -234,13 +246,15 @@ class Demo:
             "ZENDESK_TOKEN": servers.zendesk.token,
             "ZENDESK_WEBHOOK_SECRET": secrets.token_hex(16),
             "SLACK_URL": self._slack.webhook_url,
+            "POSTMARK_TOKEN": secrets.token_hex(16),
+            "POSTMARK_HOOK_SECRET": self._postmark_secret,
         }
 
     def _workspace(self, folder: Path, environ: dict[str, str]) -> Workspace:
         servers = self._servers
         cleo, bo = self._world.owners
         starter = (assets.folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
-        (folder / CARD).write_text(starter + _PRAISE, "utf-8")
+        (folder / CARD).write_text(starter + _BESIDE, "utf-8")
         text = _CONFIG.format(
             port=self._port, card=CARD, cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
             zendesk=servers.zendesk.base_url, zendesk_email=servers.zendesk.email, smtp=self._mailbox.port,
@@ -275,12 +289,17 @@ class Demo:
         self._servers.keap.faults.planned += SURE_FAULTS
         self._servers.keap.fail_next_items = 1
         _say(quiet, next(line for line in canary.fine if "field write" in line))
+        hook = f"http://127.0.0.1:{self._port}/hooks/postmark/{self._postmark_secret}"
+        staff = Staff(workspace, self._mailbox, hook)
+        staff.begin()
         with click.progressbar(
             range(days), label=f"{self._weeks} weeks", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for day in bar:
                 self._live_until(session, START + (day + 1) * DAY + MORNING)
+                staff.before_turn(day, session)
                 turn(workspace, kind="demo")
+                staff.after_turn()
         self._settle(workspace)
 
     def _canary(self, workspace: Workspace) -> str:

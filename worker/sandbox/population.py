@@ -238,10 +238,21 @@ def _make_untidy(customers: list[Customer], start: int, dice: random.Random) -> 
             customer.opt_status = OPTED_OUT
     for customer in take(0.04):
         customer.card_ends_on = today + dice.randint(-10, 60)
+    _renew_soon([one for one in customers if one.in_keap and one.path.name == "declining"], start)
     _give_courses([one for one in customers if one.in_stripe and one.path.name == "steady"], count, start, dice)
     # A few come later, as the world lives on.
     for customer in [one for one in pool if one.path.name in {"steady", "growing"} and one.plan != COURSE][:4]:
         customer.joined = start - start % DAY + dice.randint(4, 50) * DAY + 10 * HOUR
+
+
+RENEW_SOON: Final = 8
+
+
+def _renew_soon(declining: list[Customer], start: int) -> None:
+    """A few of those who are on their way down pay by the year, and their year ends in the weeks to come."""
+    for place, customer in enumerate(one for one in declining[: 2 * RENEW_SOON : 2] if one.in_stripe):
+        customer.interval = "year"
+        customer.joined = start - start % DAY - (365 - 100 - 5 * place) * DAY + 10 * HOUR
 
 
 def _in_both(customers: list[Customer]) -> int:
