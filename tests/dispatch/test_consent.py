@@ -10,6 +10,7 @@ from tests.conftest import START
 from tests.dispatch.business import Business
 from worker import controls
 from worker.dispatch import outbox
+from worker.effects import Lane
 from worker.lib.clock import DAY, HOUR
 from worker.plays import records as plays
 
@@ -221,3 +222,19 @@ def test_what_cannot_be_read_is_an_objection_and_stops_nobody_else(here: Busines
     assert [mail.to for mail in here.mailbox.messages] == ["bob@customer.example"]
     assert here.effect(good)["state"] == "done"
     assert [rule for rule, _ in here.refusals()] == ["unreadable"]
+
+
+def test_while_nobody_knows_of_the_last_mail_of_a_play_its_next_step_waits_and_says_so(here: Business) -> None:
+    contact_id = ready(here)
+    first = here.queue_mail(contact_id, key="first")
+    outbox.claim(here.store, Lane.MAIL, here.now)
+    outbox.finish(here.store, first, "unknown", here.now)
+    second = here.queue_mail(contact_id, key="second", step="again")
+    # What is owed to the customer is not held by the cap, which the letter in doubt counts for as well.
+    here.store.run("""update effects set payload = replace(payload, '"service"', '"transactional"')""")
+
+    here.turn(pulls=False)
+
+    assert here.mailbox.messages == []
+    assert here.effect(second)["state"] == "waiting"
+    assert [rule for rule, _ in here.refusals()] == ["repeat"]

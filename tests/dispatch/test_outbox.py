@@ -124,7 +124,7 @@ def test_of_one_customer_or_one_address_never_two_letters_are_under_way(store: S
     assert outbox.claim_letter(store, same_customer, NOON) is None  # a text message to the same customer is under way
 
 
-@pytest.mark.parametrize("state", ["waiting", "unknown", "held", "asked"])
+@pytest.mark.parametrize("state", ["waiting", "held", "asked"])
 def test_a_later_step_of_a_play_never_overtakes_an_earlier_one(store: Store, customer_id: str, state: str) -> None:
     first = put_letter(store, letter(customer_id))
     second = put_letter(store, letter(customer_id, step="reminder"))

@@ -9,8 +9,8 @@ Beside the river lie three pools, out of which nothing is claimed: `draft` (the 
 
 In which order: a lane takes what is due first, and so one that waits holds up nobody else. Of one customer
 - never are two letters under way at once, in either lane of letters, nor two to one address: a cap sees the one before;
-- a letter or task of a play waits for that play's earlier ones; a later step also while nobody knows whether the step
-  before arrived, or a person has not released it yet;
+- a letter or task of a play waits for that play's earlier ones; a later step also while a person has not released the step
+  before (while nobody knows whether that arrived, the arbiter holds it);
 - an alert waits for every earlier alert, since they tell one story; of CRM standings only the newest counts.
 Letters of different plays may overtake each other: the arbiter decides between them, whichever comes first.
 """

@@ -44,7 +44,7 @@ where id = :id and state = 'waiting' and due_at <= :now
         select 1 from effects o
         where o.customer_id = effects.customer_id and o.lane = effects.lane and o.play = effects.play and o.play <> ''
             and o.id < effects.id and effects.due_at > :stale
-            and (o.state in ('waiting', 'sending') or (effects.step <> '' and o.state in ('unknown', 'held', 'asked')))
+            and (o.state in ('waiting', 'sending') or (effects.step <> '' and o.state in ('held', 'asked')))
     )
 returning id, key, lane, kind, customer_id, change_id, play, payload, attempts, created_at, tried_at
 
@@ -60,7 +60,7 @@ where e.lane = :lane and e.state = 'waiting' and e.due_at <= :now
         select 1 from effects o
         where o.customer_id = e.customer_id and o.lane = e.lane and o.play = e.play and o.play <> ''
             and o.id < e.id and e.due_at > :stale
-            and (o.state in ('waiting', 'sending') or (e.step <> '' and o.state in ('unknown', 'held', 'asked')))
+            and (o.state in ('waiting', 'sending') or (e.step <> '' and o.state in ('held', 'asked')))
     )
 order by e.due_at, e.id
 limit :most
