@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from worker.workspace import Workspace
 
 FOOT: Final = "\n\n-- \n"
 """Where the foot of a mail begins: who writes, from where, and the way out of it (RFC 3676, 4.3)."""
+_PLAIN_LINE: Final = re.compile(r"(?!\d{1,9}[.)](\s|$))[^\s>#*+\-=`~|_].*(?<!\\)(?<! )$|\Z")
+"""A line of a paragraph that could as well follow the one before it on the same line (CommonMark 0.31, 4 and 6.7)."""
 STOP_HERE: Final = "https://keepwell.invalid/"
 """Stands for the way out of the mails where nobody is to press it."""
 
@@ -102,7 +105,18 @@ def editable(workspace: Workspace, row: Row) -> tuple[str, str]:
     if not isinstance(mail, Mail):
         raise LookupError(f"a {row['kind']} is no message to a customer")
     subject, body = workspace.templates.editable(mail.template, _values(workspace, mail))
-    return subject, body.strip()
+    return subject, reflowed(body).strip()
+
+
+def reflowed(markdown: str) -> str:
+    """The same Markdown with plain paragraphs on one line each: where a template breaks its lines is no reader's matter.
+
+    Lists, headings, quotes and code keep their lines, and so do paragraphs with a break that is meant.
+    """
+    return "\n\n".join(
+        block.replace("\n", " ") if all(_PLAIN_LINE.match(line) for line in block.split("\n")) else block
+        for block in markdown.split("\n\n")
+    )  # fmt: skip
 
 
 def written(workspace: Workspace, row: Row, subject: str, body: str) -> tuple[str, str]:

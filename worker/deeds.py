@@ -16,7 +16,7 @@ from worker import approvals, opinions
 from worker.approvals import Approval
 from worker.lib.clock import DAY, seconds
 from worker.lib.problems import Problem, Problems
-from worker.lib.store import Store, sql
+from worker.lib.store import Row, Store, sql
 from worker.report import find_customer
 from worker.review.disagreement import Disagreement
 from worker.review.opinions import disagreement
@@ -174,9 +174,31 @@ def snooze(workspace: Workspace, customer_id: str, by: str) -> int:
 def snoozed(store: Store, now: int) -> dict[str, int]:
     """{customer: until when} of all who are kept out of the morning message; one who was merged stands for the other."""
     found: dict[str, int] = {}
+    for customer_id, row in _snoozes(store, now):
+        found[customer_id] = max(row["until"], found.get(customer_id, 0))
+    return found
+
+
+def snooze_of(store: Store, customer_id: str, now: int) -> tuple[int, str] | None:
+    """Until when a customer is kept out of the morning message, and who wished it; None where that is not so."""
+    mine = [(row["until"], row["by"]) for whose, row in _snoozes(store, now) if whose == customer_id]
+    return max(mine, default=None)
+
+
+def end_snooze(store: Store, customer_id: str, now: int) -> None:
+    """Let the morning message tell of a customer again."""
+    with store.atomic():
+        for whose, row in _snoozes(store, now):
+            if whose == customer_id:
+                store.run(sql("desk", "end_snooze"), {"customer_id": row["customer_id"]})
+
+
+def _snoozes(store: Store, now: int) -> list[tuple[str, Row]]:
+    """(the customer who stands for it now, row) of all that hold."""
+    found = []
     for row in store.rows(sql("desk", "snoozed"), {"now": now}):
         customer_id = row["customer_id"]
         while into := store.value(sql("opinions", "merged_into"), {"customer_id": customer_id}):
             customer_id = into
-        found[customer_id] = max(row["until"], found.get(customer_id, 0))
+        found.append((customer_id, row))
     return found

@@ -11,7 +11,9 @@ from werkzeug.test import TestResponse
 from tests.web.asking import VALUES, approval, ask, ask_about_ann, effect, refusals
 from tests.web.house import House, Page
 from worker import approvals, controls
+from worker.acts import reflowed
 from worker.dispatch import outbox
+from worker.dispatch.mail_lint import made_up
 from worker.effects import Alert, Lane
 from worker.lib.clock import DAY
 from worker.lib.problems import Problems
@@ -302,3 +304,33 @@ def test_the_pages_hold_what_strangers_write_as_text(house: House) -> None:
         page = Page(operator.get(path).text)
         assert {tag for tag, _ in page.shape} & {"script", "img"} == set()
     assert word in page.text
+
+
+def test_the_text_to_change_makes_the_mail_that_would_have_left(house: House) -> None:
+    templates, sender = house.workspace.templates, house.workspace.sender
+    for name, template in templates.by_name.items():
+        for sample in made_up(template):
+            values = {**sample.values, "sender_name": templates.signed_by(name, sample.values, sender)}
+            values["business"] = sender.business
+            as_it_is = templates.render(name, values, sender, "https://x.example/")
+            subject, body = templates.editable(name, values)
+            signer = values["sender_name"]
+
+            changed = templates.write(name, subject, reflowed(body), sender, "https://x.example/", signer=signer)
+
+            assert (changed.subject, changed.text) == (as_it_is.subject, as_it_is.text), name
+
+
+@pytest.mark.parametrize(
+    ("markdown", "same"),
+    [
+        ("one\ntwo\n\nthree\n4 out of 10", "one two\n\nthree 4 out of 10"),
+        ("- one\n- two\n\n1. one\n2. two", "- one\n- two\n\n1. one\n2. two"),
+        ("# Head\nbody", "# Head\nbody"),
+        ("meant  \nbreak\n\nmeant\\\nbreak", "meant  \nbreak\n\nmeant\\\nbreak"),
+        ("Head\n====\n\n> one\ntwo", "Head\n====\n\n> one\ntwo"),
+        ("    code\n    more", "    code\n    more"),
+    ],
+)
+def test_only_plain_paragraphs_are_put_on_one_line(markdown: str, same: str) -> None:
+    assert reflowed(markdown) == same

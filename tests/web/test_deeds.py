@@ -124,6 +124,20 @@ def test_a_customer_is_left_out_of_the_morning_message_for_a_week(any_house: Hou
     assert deeds.snoozed(any_house.store, any_house.now + 7 * DAY) == {}
 
 
+def test_a_customer_who_was_left_out_is_told_of_again_when_somebody_says_so(any_house: House, asked: str) -> None:
+    customer_id = any_house.customer_id("ann@example.com")
+    deeds.snooze(any_house.workspace, customer_id, "Bea")
+    operator = any_house.operator()
+    page = operator.get(f"/customers/{customer_id}")
+    assert "Bea has this customer left out of the morning message until 8 January, 00:00." in words(page)
+    assert f"/approvals/{asked}" in page.text
+
+    operator.post(f"/customers/{customer_id}/tell-again", data={"csrf": Page(page.text).value("csrf")})
+
+    assert deeds.snoozed(any_house.store, any_house.now) == {}
+    assert "left out of the morning" not in operator.get(f"/customers/{customer_id}").text
+
+
 def test_a_snooze_goes_with_a_customer_who_becomes_part_of_another(any_house: House, asked: str) -> None:
     any_house.used("bob@example.com", 1)
     any_house.turn()

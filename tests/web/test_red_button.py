@@ -52,7 +52,7 @@ def test_letting_it_go_on_says_what_has_waited(house: House) -> None:
     went_on = operator.post("/pause", data={"csrf": csrf, "paused": "no"})
 
     assert "Nothing has waited." in nothing.text
-    assert "1 waits: What the play “low nps” does" in went_on.text
+    assert "1 act of the play “low nps”" in went_on.text
     assert not house.workspace.paused
 
 

@@ -82,6 +82,9 @@ on conflict (customer_id) do update set until = excluded.until, by = excluded.by
 -- name: snoozed: who is kept out of the morning message
 select customer_id, until, by, at from snoozes where until > :now order by customer_id
 
+-- name: end_snooze
+delete from snoozes where customer_id = :customer_id
+
 -- name: preference: what an address has said against a mail of this purpose and topic; an `until` of null is for good
 select topic, until from preferences
 where address_hash = :address_hash and (until is null or until > :now)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from worker import cards, controls, guard, report
+from worker import cards, controls, deeds, guard, report
 from worker.approvals import how_many
 from worker.facts import Shape, kind_named
 from worker.lib.clock import DAY, iso, local_day, seconds
@@ -69,6 +69,12 @@ def pages(workspace: Workspace) -> Blueprint:
             return redirect(url_for("pages.customer", customer_id=kept), 303)
         return render_template("customer.html", **customer_of(workspace, kept, seconds(workspace.clock)))
 
+    @blueprint.post("/customers/<customer_id>/tell-again")
+    def tell_again(customer_id: str) -> AnyResponse:
+        kept = _kept(workspace, customer_id)
+        deeds.end_snooze(workspace.store, kept, seconds(workspace.clock))
+        return redirect(url_for("pages.customer", customer_id=kept), 303)
+
     @blueprint.post("/customers/<customer_id>/take-back")
     def take_back(customer_id: str) -> AnyResponse:
         kept, by = _kept(workspace, customer_id), request.form.get("by", "").strip()[:100]
@@ -93,11 +99,7 @@ def pages(workspace: Workspace) -> Blueprint:
 
 def went_on(done: controls.Resumed) -> list[str]:
     """What has waited while everything was stopped, and what was too old by then, in words."""
-    lines = [
-        f"{n} {'contact waits' if n == 1 else 'contacts wait'} to be written in the CRM" if kind == "crm"
-        else f"{n} {'waits' if n == 1 else 'wait'}: {words.kind_in_words(kind)}"
-        for kind, n in done.waited.items()
-    ]  # fmt: skip
+    lines = [words.waited_in_words(kind, n) for kind, n in done.waited.items()]
     lines += [f"let go, because it was no longer worth sending: {one}" for one in done.expired[:A_PAGE]]
     if more := len(done.expired) - A_PAGE:
         lines += [f"and {more} more that were no longer worth sending"] if more > 0 else []
@@ -307,6 +309,7 @@ def customer_of(workspace: Workspace, customer_id: str, now: int) -> dict[str, A
         "shown": [row for row in effects if row["kind"] == "standing"],
         "refusals": store.rows(sql("web", "refusals"), binds),
         "opinions": opinions.shown(workspace, customer_id),
+        "snooze": deeds.snooze_of(store, customer_id, now),
         "taken": controls.taken(workspace, customer_id),
         "facts": _facts(workspace, customer_id, now),
         "recent_days": RECENT_DAYS,

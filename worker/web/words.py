@@ -99,6 +99,16 @@ def kind_in_words(kind: str) -> str:
     return f"The {what} for {name}" if what == "tag" else f"The field {name.replace('_', ' ')}"
 
 
+def waited_in_words(kind: str, n: int) -> str:
+    """How many acts of a kind waited; `crm` stands for the contacts to be written."""
+    what, _, name = kind.partition(":")
+    if what == "crm":
+        return f"{n} {'contact' if n == 1 else 'contacts'} to be written in the CRM"
+    if what == "play":
+        return f"{n} {'act' if n == 1 else 'acts'} of the play “{name.replace('-', ' ')}”"
+    return f"{n} {'message' if n == 1 else 'messages'} to the team"
+
+
 def effect_in_words(row: Row) -> str:
     """`mailed “failed-payment” to ann@example.com`, for a row of effects."""
     payload: dict[str, Any] = json.loads(row["payload"])
