@@ -1,4 +1,6 @@
-"""What a mail costs until it can be handed over: `python -m bench.mail [--rounds 15] [--mails 400]`.
+"""What a mail costs until it can be handed over: `python -m bench.mail [--rounds 15] [--mails 400] [--half writing]`.
+
+The other half, how many leave in a second, is `bench/posting.py`.
 
 One template with two conditions, in the layout that ships, is written for as many made-up customers, no two alike:
 
@@ -33,6 +35,7 @@ from markdown_it import MarkdownIt
 from markupsafe import escape
 from mjml import mjml2html
 
+from bench import posting
 from integrations import smtp
 from worker.dispatch.letters import Rendered, Sender, Templates
 from worker.integration import Letter
@@ -233,10 +236,18 @@ def writing(rounds: int, mails: int) -> str:
 def main() -> None:
     """Read the arguments and run."""
     wants = argparse.ArgumentParser(prog="python -m bench.mail", description=__doc__.splitlines()[0] if __doc__ else "")
-    wants.add_argument("--rounds", type=int, default=15, help="how often every variant takes its turn")
+    wants.add_argument("--rounds", type=int, default=15, help="how often every variant of writing takes its turn")
     wants.add_argument("--mails", type=int, default=400, help="how many mails each variant writes in each round")
+    wants.add_argument("--sendings", type=int, default=5, help="how often every variant of sending takes its turn")
+    wants.add_argument("--half", choices=["writing", "sending"], help="only this half; nothing means both")
+    wants.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = wants.parse_args()
-    sys.stdout.write(writing(given.rounds, given.mails) + "\n")
+    if given.serve:
+        posting.serve()
+    if given.half != "sending":
+        sys.stdout.write(writing(given.rounds, given.mails) + "\n")
+    if given.half != "writing":
+        sys.stdout.write("\n" * (given.half is None) + posting.sending(given.sendings) + "\n")
 
 
 if __name__ == "__main__":
