@@ -231,7 +231,7 @@ def test_what_cannot_run_says_so_in_a_sentence_and_what_is_told_to_end_ends(tmp_
         stage.stripe_answers.clear()
         stuck = stage.start("schedule")
         wait(
-            lambda: stage.value("select count(*) from cursors where source = 'keap'") == 2, "the pull", tell=stuck.said
+            lambda: stage.value("select count(*) from cursors where source = 'keap'") == 3, "the pull", tell=stuck.said
         )
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
