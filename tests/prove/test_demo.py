@@ -103,7 +103,16 @@ def test_a_demo_that_was_kept_can_be_looked_at_when_its_vendors_are_gone(tmp_pat
     )  # fmt: skip
     offered = [shlex.split(line)[1:] for line in made.stdout.splitlines() if line.startswith("  keepwell -w ")]
 
-    assert {words[2] for words in offered} == {"lookback", "explain", "score", "show", "lint", "preview", "facts"}
+    assert {words[2] for words in offered} == {
+        "lookback",
+        "explain",
+        "plays",
+        "score",
+        "show",
+        "lint",
+        "preview",
+        "facts",
+    }
     for words in [*offered, ["-w", str(kept), "run"]]:
         done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, (words, done.stdout, done.stderr)

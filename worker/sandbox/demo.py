@@ -38,6 +38,7 @@ from worker.sandbox.servers.base import Faults, PretendVendor
 from worker.sandbox.servers.keap import PretendKeap
 from worker.sandbox.servers.loopback import Loopback
 from worker.sandbox.servers.mailbox import Mailbox
+from worker.sandbox.servers.postmark import PretendPostmark
 from worker.sandbox.servers.slack import PretendSlack
 from worker.sandbox.servers.stripe import PretendStripe
 from worker.sandbox.servers.zendesk import PretendZendesk
@@ -117,6 +118,7 @@ webhook_secret_env = "ZENDESK_WEBHOOK_SECRET"
 url_env = "SLACK_URL"
 
 [integrations.postmark]
+base_url = "{postmark}"
 token_env = "POSTMARK_TOKEN"
 hook_secret_env = "POSTMARK_HOOK_SECRET"
 
@@ -172,12 +174,13 @@ class Demo:
         )
         self._slack = PretendSlack(self._clock, Faults(seed + 4, FAULTY), secret=secrets.token_hex(12))
         self._mailbox = Mailbox(self._clock)
+        self._postmark = PretendPostmark(self._clock, token=secrets.token_hex(16))
         self._postmark_secret = secrets.token_hex(16)
         self._world = World(self._servers, self._clock, customers=customers, seed=seed)
 
     @property
     def _vendors(self) -> list[PretendVendor]:
-        return [self._servers.keap, self._servers.stripe, self._servers.zendesk, self._slack]
+        return [self._servers.keap, self._servers.stripe, self._servers.zendesk, self._slack, self._postmark]
 
     def show(self, *, once: bool, as_json: bool) -> int:
         """Run it and tell what came of it; unless `once`, go on serving the dashboard. Gives the exit code."""
@@ -246,7 +249,7 @@ class Demo:
             "ZENDESK_TOKEN": servers.zendesk.token,
             "ZENDESK_WEBHOOK_SECRET": secrets.token_hex(16),
             "SLACK_URL": self._slack.webhook_url,
-            "POSTMARK_TOKEN": secrets.token_hex(16),
+            "POSTMARK_TOKEN": self._postmark.token,
             "POSTMARK_HOOK_SECRET": self._postmark_secret,
         }
 
@@ -256,7 +259,7 @@ class Demo:
         starter = (assets.folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
         (folder / CARD).write_text(starter + _BESIDE, "utf-8")
         text = _CONFIG.format(
-            port=self._port, card=CARD, cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
+            port=self._port, postmark=self._postmark.base_url, card=CARD, cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
             zendesk=servers.zendesk.base_url, zendesk_email=servers.zendesk.email, smtp=self._mailbox.port,
         )  # fmt: skip
         (folder / "config.toml").write_text(text, "utf-8")
@@ -437,6 +440,7 @@ class Demo:
                 for one in (
                     f"lookback --no-pull --days {max(30, self._weeks * 7)} --as-of {day_text(today)}",
                     f"explain {shlex.quote(str(worst))} --since {day_text(today - 30)}",
+                    f"plays --explain {shlex.quote(str(worst))}", "plays --worst",
                     f"score --as-of {day_text(today - 30)}", "show", "lint", f"preview {card}", "facts",
                 )
             ),
@@ -484,8 +488,21 @@ def in_words(result: dict[str, Any]) -> list[str]:
             f"  {mails['sent']} mails went out in {mails['distinct_texts']} wordings, {mails['duplicates']} of them twice; "
             f"{result['alerts']} alerts reached the team."
         ),
+        f"  {_plays_in_words(result)}",
         f"  {crm['calls']:,} calls to Keap. Met on the way, and overcome: {faults}.",
     ]
+
+
+def _plays_in_words(result: dict[str, Any]) -> str:
+    plays, refusals = result["plays"].values(), result["refusals"]
+    most = sorted(refusals.items(), key=lambda one: -one[1])[:3]
+    why = ", ".join(f"{rule} ({n})" for rule, n in most)
+    return (
+        f"{sum(one['set_off'] > 0 for one in plays)} of {len(plays)} plays were set off; people got "
+        f"{sum(one['tasks'] for one in plays)} tasks. What stood in the way most: {why or 'nothing'}. "
+        f"Of {result['reds']} red customers {result['reds_with_act']} got an act, and {result['reds_without_act']} neither "
+        "an act nor a reason."
+    )
 
 
 def _without_names(text: str) -> str:
