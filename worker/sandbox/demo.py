@@ -85,6 +85,7 @@ person_from = 150
 
 [approval]
 first = 2
+bands = ["red"]
 
 [team]
 tasks_a_day = 6
@@ -302,7 +303,8 @@ class Demo:
                 self._live_until(session, START + (day + 1) * DAY + MORNING)
                 staff.before_turn(day, session)
                 turn(workspace, kind="demo")
-                staff.after_turn()
+                if day < days - 2:  # what came in the last days waits for the visitor
+                    staff.after_turn()
         self._settle(workspace)
 
     def _canary(self, workspace: Workspace) -> str:
