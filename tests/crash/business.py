@@ -101,7 +101,7 @@ USED: Final = {
 }  # fmt: skip
 """The days before today on which somebody used the product."""
 PARTS: Final = (
-    "falls", "falls", "sinks", "climbs", "climbs", "fails", "fails", "leaves", "refuses", "edited", "steady",
+    "falls", "falls", "sinks", "climbs", "climbs", "fails", "fails", "leaves", "leaves", "refuses", "edited", "steady",
 )  # fmt: skip
 """What today does to each: `falls` green to yellow, `sinks` yellow to red, `climbs` to green, `fails` to pay, `leaves`
 at the end of the period, `refuses` mail and falls, is `edited` by hand."""
@@ -127,7 +127,9 @@ def enter(keap: PretendKeap, stripe: PretendStripe, seed: int) -> list[Customer]
     for number, part in enumerate(parts):
         name, email = f"Acme {number}", f"ann{number}@acme{number}.example"
         notes = {"Account notes": f"Likes tea no. {number}"}
-        contact = keap.add_contact("Ann", "Berger", email, company=name, custom_fields=notes, tags=["VIP"])
+        contact = keap.add_contact(
+            "Ann", "Berger", email, company=name, custom_fields=notes, tags=["VIP"], owner_id="1"
+        )
         customer = stripe.add_customer(name, email, {"keap_id": contact}, TODAY - 200 * DAY)
         subscription = stripe.subscribe(customer, "Team", 4900, at=TODAY - 15 * DAY)
         customers.append(Customer(part, email, contact, subscription))

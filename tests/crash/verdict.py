@@ -22,12 +22,18 @@ from worker.lib.store import Row, Store
 
 Letter = tuple[str, str, str]
 """Recipient, subject, text without links."""
+KEAP: Final = "INFUSIONSOFT"
+"""What Keap calls itself as a sender of mails."""
 REPEAT: Final = "(perhaps a repeat) "
 
 _LINK: Final = re.compile(r"https?://\S+")
 _ALIKE: Final = {
-    "facts": "select customer_id, kind, label, at, day, value, source, source_id from facts order by source, source_id",
-    "rollup": "select * from rollup order by customer_id, kind, label, day",
+    # What a pull after a kill sees already of the tasks that we made today is no matter of the day.
+    "facts": (
+        "select customer_id, kind, label, at, day, value, source, source_id from facts where kind <> 'open_task'"
+        " order by source, source_id"
+    ),
+    "rollup": "select * from rollup where kind <> 'open_task' order by customer_id, kind, label, day",
     "standings": (
         "select t.customer_id, t.band, s.score, s.coverage, s.version from standings t"
         " join scores s on s.id = t.score_id order by t.customer_id"
@@ -49,7 +55,7 @@ _ALIKE: Final = {
         "select 'effect ' || lane || ' ' || state as what, target from effects"
         " where state = 'sending' or (state = 'waiting' and due_at <= :now)"
         " union all select 'delivery of ' || source, external_id from deliveries where parsed_at is null"
-        " order by 1, 2"
+        " union all select 'untold mail', email from messages where log_state in ('waiting', 'telling') order by 1, 2"
     ),
 }
 """What must come out the same, and what of it."""
@@ -65,9 +71,15 @@ class Picture:
     """What the mail channel delivered."""
     alerts: Counter[tuple[str, bool]]
     """(text, whether it says of itself that it may be a repeat)."""
+    tasks: Counter[tuple[str, str, str, str]]
+    """(contact, user, title, priority) of the tasks that our people were given."""
     tables: dict[str, list[Row]]
-    unknown: dict[str, str]
-    """Recipient -> subject of the mails of which nobody knows whether they left; the subject "" where it is unknown."""
+    unknown: set[str]
+    """Recipients of the mails of which nobody knows whether they left."""
+    noted: Counter[tuple[str, str]]
+    """(recipient, subject) of the mails that stand in Keap's own history and were not sent by it."""
+    unsure: set[str]
+    """Recipients of the mails of which Keap perhaps was told."""
     foreign_losses: int
     """Values and tags of others that were lost by our hand."""
     unjournalled: list[str]
@@ -103,6 +115,7 @@ def look(stage: Stage) -> Picture:
         now = {"now": int(stage.page.now())}
         tables = {name: store.rows(text, now if ":now" in text else {}) for name, text in _ALIKE.items()}
         unknown = store.rows("select target from effects where state = 'unknown' and lane = 'mail'")
+        unsure = store.rows("select email from messages where log_state = 'unsure'")
         journal = {
             (row["contact_id"], row["what"], row["name"], row["after"])
             for row in store.rows("select contact_id, what, name, after from journal")
@@ -113,8 +126,11 @@ def look(stage: Stage) -> Picture:
         contacts={one: _bytes_of(stage, one) for one in sorted(stage.keap.contacts)},
         letters=_letters(stage),
         alerts=Counter((one.text.replace(REPEAT, ""), REPEAT in one.text) for one in stage.slack.messages),
+        tasks=Counter((one.contact_id, one.user_id, one.title, one.priority) for one in stage.keap.tasks.values()),
         tables=tables,
-        unknown={row["target"]: "" for row in unknown},
+        unknown={row["target"] for row in unknown},
+        noted=Counter((one.to, one.subject) for one in stage.keap.mails.values() if one.provider != KEAP),
+        unsure={row["email"] for row in unsure},
         foreign_losses=stage.keap.foreign_losses("Keepwell", set(stage.ours["fields"].values())),
         unjournalled=[
             f"contact {one.contact_id}: {one.kind} {one.name} = {one.after!r}"
@@ -159,6 +175,9 @@ def judge(stage: Stage, peace: Picture, seen: Picture, kills: int, acknowledged:
     """Hold a day with so many kills against the one without."""
     told = Judgement(unknown=len(seen.unknown), letters=seen.letters.total())
     _judge_letters(stage, peace, seen, kills, told)
+    _judge_history(peace, seen, kills, told)
+    told.doubled += [f"task {task}, {n} times too often" for task, n in (seen.tasks - peace.tasks).items()]
+    told.lost += [f"task {task}" for task in peace.tasks - seen.tasks]
     _judge_alerts(peace, seen, told)
     for one in sorted(peace.contacts.keys() | seen.contacts.keys()):
         if peace.contacts.get(one) != seen.contacts.get(one):
@@ -182,6 +201,17 @@ def _judge_letters(stage: Stage, peace: Picture, seen: Picture, kills: int, told
     most = kills * business.CONNECTIONS if stage.channel == PLAIN_SMTP else 0
     if len(seen.unknown) > most:
         told.differs.append(f"{len(seen.unknown)} mails are unknown after {kills} kills")
+
+
+def _judge_history(peace: Picture, seen: Picture, kills: int, told: Judgement) -> None:
+    """Keap is told of each mail at most once; where that was interrupted, it is noted that nobody is sure."""
+    for (to, subject), n in (seen.noted - peace.noted).items():
+        told.doubled.append(f"note of mail {subject!r} to {to}, {n} times too often")
+    for to, subject in peace.noted - seen.noted:
+        if to not in seen.unsure | seen.unknown:
+            told.lost.append(f"note of mail {subject!r} to {to}")
+    if seen.unsure and not kills:
+        told.differs.append(f"Keap perhaps was told of mails to {sorted(seen.unsure)}")
 
 
 def _judge_alerts(peace: Picture, seen: Picture, told: Judgement) -> None:

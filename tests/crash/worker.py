@@ -109,6 +109,7 @@ _WAITS: Final = " union all ".join(
         ),
         "select 'delivery of ' || source, external_id, attempts from deliveries where parsed_at is null",
         "select 'customer', customer_id, urgent from dirty",
+        "select 'untold mail', effect_id, sent_at from messages where log_state in ('waiting', 'telling')",
         *(
             f"select 'job', '{job}', 0 where not exists"
             f" (select 1 from slots where job = '{job}' and at >= {business.TODAY})"
