@@ -240,10 +240,12 @@ def turn_in_words(done: Turn, mode: str) -> list[str]:
     if done.silent:
         lines.append("This was the first pass, and silent: everyone is newly something, and that is no news.")
     elif mode in ("approve", "live"):
-        sent = done.mails.get("sent", 0)
+        sent = done.mails.get("sent", 0) + done.texts.get("sent", 0)
+        given = done.tasks.get("added", 0) + done.tasks.get("found", 0)
+        refused = sum(lane.get("refused", 0) for lane in (done.mails, done.texts, done.tasks))
         lines.append(
-            f"{done.written.contacts} contacts written, {sent} mails sent, {done.alerts.get('sent', 0) + done.notices} alerts, "
-            f"{done.assessed.refused + done.mails.get('refused', 0)} refused"
+            f"{done.written.contacts} contacts written, {sent} mails sent, {given} tasks given, "
+            f"{done.alerts.get('sent', 0) + done.notices} alerts, {done.assessed.refused + refused} refused"
         )
     else:
         lines.append(f"Nothing left: the workspace is in {mode}.")

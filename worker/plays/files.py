@@ -322,7 +322,7 @@ EVIDENCE: Final = ("count", "days", "last_on", "last_label", "last_value", "now"
 """What a message may name of each kind of fact: `usage_days`."""
 
 RENEWAL: Final = ("renews_on", "days_to_renewal")
-PRODUCT: Final = ("unused_product", "silent_product", "silent_product_last_on")
+PRODUCT: Final = ("unused_product", "silent_product")
 """What plays that look at renewals and products bring with them."""
 
 

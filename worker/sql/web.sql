@@ -52,7 +52,7 @@ select coalesce(
 ) as at
 
 -- name: mailed_to
-select target from effects where id = :id and kind = 'mail' and target <> ''
+select target from effects where id = :id and kind in ('mail', 'sms') and target <> ''
 
 -- name: customer
 select c.id, c.name, c.owner, c.time_zone, t.band, t.since, t.waiting, t.assessed_at,
