@@ -71,3 +71,12 @@ def test_no_letter_of_a_token_can_be_changed(any_house: House, path: str) -> Non
 
 def test_a_signed_name_of_something_else_is_no_way_out(house: House) -> None:
     assert house.browser().post(f"/unsubscribe/{house.workspace.sign('eff_unknown')}").status_code == 404
+
+
+def test_the_way_out_of_a_text_message_stops_its_number_and_nothing_else(any_house: House, path: str) -> None:
+    any_house.store.run("update effects set kind = 'sms', lane = 'sms', target = '+4930123456'")
+
+    assert any_house.browser().post(path, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+
+    assert suppressed(any_house, "+4930123456")
+    assert not suppressed(any_house, "ann@example.com")
