@@ -56,6 +56,8 @@ SURE_FAULTS: Final = ["429_bare", "429_with_retry_after", "500"]
 DUPLICATED, REORDERED = 0.05, 0.05
 MORNING: Final = 10 * HOUR
 EVENTS_A_REQUEST: Final = 1000
+OWN: Final = 2
+"""How many of the customers are the business's own accounts, to which no play writes."""
 CARD: Final = "scorecard.toml"
 """What the card of a demo that is kept is called."""
 
@@ -74,7 +76,8 @@ port = {port}
 
 [outreach]
 check_sender = false
-known_at_least = 75
+known_at_least = 80
+internal = {own}
 mailer = "smtp"
 alerts = "slack"
 
@@ -257,10 +260,11 @@ class Demo:
     def _workspace(self, folder: Path, environ: dict[str, str]) -> Workspace:
         servers = self._servers
         cleo, bo = self._world.owners
+        own = [one.email for one in self._world.customers if one.path.name == "growing" and one.in_keap][:OWN]
         starter = (assets.folder("recipes") / "scorecards" / "starter.toml").read_text("utf-8")
         (folder / CARD).write_text(starter + _BESIDE, "utf-8")
         text = _CONFIG.format(
-            port=self._port, postmark=self._postmark.base_url, card=CARD, cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
+            port=self._port, postmark=self._postmark.base_url, card=CARD, own=json.dumps(own), cleo=cleo, bo=bo, keap=servers.keap.base_url, stripe=servers.stripe.base_url,
             zendesk=servers.zendesk.base_url, zendesk_email=servers.zendesk.email, smtp=self._mailbox.port,
         )  # fmt: skip
         (folder / "config.toml").write_text(text, "utf-8")

@@ -23,7 +23,8 @@ REFUSES: Final = 3
 PAUSED_ON: Final = 30
 """The day, counted from the first, on which nothing may leave."""
 CUT_FROM: Final = 14
-"""From this day on the mail server breaks off in the midst of a second notice about a payment, once."""
+CUTS: Final = 3
+"""From that day on the mail server breaks off in the midst of a second notice about a payment, so many times."""
 SETTLES_AFTER: Final = 14
 """Days after which somebody asks the customer, and says what became of it."""
 COMPLAIN_ON: Final = 74
@@ -36,7 +37,7 @@ class Staff:
     def __init__(self, workspace: Workspace, mailbox: Mailbox, hook: str) -> None:
         """`hook` is the address at which the business hears what became of mails."""
         self._workspace, self._mailbox, self._hook = workspace, mailbox, hook
-        self._seen = 0
+        self._seen = self._cuts = 0
 
     def begin(self) -> None:
         """Before anything leaves: keep some apart from one play, to see what it does."""
@@ -47,8 +48,9 @@ class Staff:
         """What is done in the morning of a day."""
         workspace, now = self._workspace, seconds(self._workspace.clock)
         controls.set_paused(workspace.store, now, paused=day == PAUSED_ON)
-        if day >= CUT_FROM and not self._mailbox.faults.met["mail_connection_dropped"] and self._notice_is_next(now):
+        if day >= CUT_FROM and self._cuts < CUTS and self._notice_is_next(now):
             self._mailbox.drop_next()
+            self._cuts += 1
         if day == COMPLAIN_ON:
             self._complain(session)
         for one in unknowns.listed(workspace):
