@@ -28,7 +28,8 @@ lint: setup
 	@$(BIN)/mypy
 
 # The slow proofs: the suite from a built wheel, the mutants, killed processes. With PROVE_SECONDS=300 no proof begins
-# after five minutes; those left out are named.
+# after five minutes; those left out are named. KEEPWELL_CRASH_KILLS says how often the whole worker is killed: 1,200 times,
+# 200 where CI=true.
 prove: setup
 	@$(BIN)/pytest -m prove -n 2 -q
 
