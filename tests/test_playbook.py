@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.dispatch.business import Business, business
-from worker import controls, playbook
+from worker import approvals, controls, playbook
 from worker.lib.clock import DAY
 from worker.plays import records as plays
 from worker.plays import trials
+from worker.river import turn
 
 
 @pytest.fixture
@@ -86,6 +88,39 @@ def test_later_steps_are_let_go_once_it_is_paid(here: Business) -> None:
     assert {(row["state"], row["reason"].split(":")[0]) for row in states if row["state"] == "refused"} == {
         ("refused", "dunning")
     }
+
+
+def test_that_the_team_was_told_is_no_act_and_wants_a_reason(here: Business) -> None:
+    contact_id = ada(here)  # without an owner, and nobody else is named for tasks
+    here.happens(contact_id, "cancellation_planned")
+    here.turn(pulls=False)
+
+    (one,) = playbook.worst(here.workspace)
+
+    assert [message.text.split(" ")[0] for message in here.slack.messages] == ["Ada"]
+    assert one.act == ""
+    assert one.reason
+
+
+def test_a_person_is_asked_about_a_later_step_when_its_day_has_come(here: Business) -> None:
+    contact_id = ada(here)
+    config = here.workspace.config
+    every = replace(here.workspace, config=replace(config, approval=config.approval.model_copy(update={"all": True})))
+    here.happens(contact_id, "payment_failed")
+    turn(every, pulls=False)
+
+    (first,) = approvals.waiting(every)
+    approvals.send(every, first.act.id, "Cleo")
+    turn(every, pulls=False)
+    assert (len(here.mailbox.messages), approvals.waiting(every)) == (1, [])  # the second notice is not due yet
+
+    here.clock.sleep(3 * DAY)
+    turn(every, pulls=False)
+    (second,) = approvals.waiting(every)
+    assert (second.act.what, len(here.mailbox.messages)) == (first.act.what, 1)
+    approvals.send(every, second.act.id, "Cleo")
+    turn(every, pulls=False)
+    assert len(here.mailbox.messages) == 2
 
 
 def test_every_red_customer_has_an_act_or_a_reason(here: Business) -> None:

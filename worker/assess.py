@@ -493,8 +493,8 @@ def _put(
             return
         if isinstance(verdict, arbiter.Wait):
             due_at = max(due_at, verdict.until)
-        elif isinstance(verdict, arbiter.Ask) and state == "waiting":
-            state = "asked"
+        elif isinstance(verdict, arbiter.Ask) and state == "waiting" and not intent.after_days:
+            state = "asked"  # about a later step a person is asked when it leaves, with the text of that day
     elif held_out:
         plays.keep_refusal(store, rules.Refusal(one.customer.id, intent.play, *_HELD_OUT), now)
         done.refused += 1
@@ -511,7 +511,9 @@ def _put(
     if not effect_id:
         return
     done.effects += 1
-    if isinstance(verdict, arbiter.Ask) and state == "asked":
+    if isinstance(verdict, arbiter.Ask):
+        if state != "asked":
+            return
         plays.ask_person(store, effect_id, verdict.reason, now)
     if isinstance(verdict, arbiter.Wait | arbiter.Ask):
         refusal = rules.Refusal(one.customer.id, intent.play, verdict.rule, verdict.reason)

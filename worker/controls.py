@@ -34,12 +34,13 @@ def pooled(store: Store, state: str) -> list[Row]:
     """What lies in a pool (draft, held, asked) or waits to leave, in words, in the order in which it would leave."""
     rows = store.rows(sql("dispatch", "pooled"), {"state": state})
     return [
-        {"id": row["id"], "due_at": iso(row["due_at"]), "what": _in_words(row)}
+        {"id": row["id"], "due_at": iso(row["due_at"]), "what": effect_in_words(row)}
         for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))
     ]
 
 
-def _in_words(row: Row) -> str:
+def effect_in_words(row: Row) -> str:
+    """One act in a few words: `mail usage-drop to ann@example.com (usage-drop)`, for a row of effects."""
     payload: dict[str, Any] = json.loads(row["payload"])
     if row["kind"] == "standing":
         shown = f"{payload['band']} {payload['score']}".strip() if payload["band"] else "nothing of ours"
@@ -95,7 +96,7 @@ def _by_kind(workspace: Workspace, rows: Iterable[Row]) -> dict[str, list[str]]:
             for kind, cases in _by_place(workspace, [Standing(**json.loads(row["payload"]))]).items():
                 found.setdefault(kind, []).extend(cases)
         else:
-            found.setdefault(modes.kind_of(row["play"]), []).append(_in_words(row))
+            found.setdefault(modes.kind_of(row["play"]), []).append(effect_in_words(row))
     return found
 
 
@@ -259,7 +260,7 @@ class Resumed:
 def resume(store: Store, now: int) -> Resumed:
     """Let things leave again. What has become old news meanwhile is refused first."""
     with store.atomic():
-        expired = tuple(_in_words(row) for row in pools.expire(store, "waiting", now))
+        expired = tuple(effect_in_words(row) for row in pools.expire(store, "waiting", now))
         set_switch(store, "paused", "no", now)
         rows = store.rows(sql("dispatch", "pooled"), {"state": "waiting"})
     waited = Counter("crm" if row["kind"] == "standing" else modes.kind_of(row["play"]) for row in rows)

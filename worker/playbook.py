@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from worker.assess import answers_of, driver_of, rests_on, triggers_of
+from worker.controls import effect_in_words
 from worker.effects import Mail, Task
 from worker.lib.clock import DAY, iso, local_day, seconds
 from worker.lib.store import Row, sql
@@ -21,6 +20,8 @@ LATELY: Final = 30 * DAY
 """How far back plays are counted."""
 ACTED: Final = frozenset({"waiting", "sending", "done", "unknown", "asked", "held", "draft"})
 """The states of an effect that is an act, or will be one."""
+ANSWERS: Final = ("task", "mail", "sms")
+"""What answers a customer's trouble, the strongest first; that the team was told of it is no answer yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,13 @@ def explain_plays(workspace: Workspace, customer_id: str) -> Explained:
     score = records.latest_scores(store, [customer_id]).get(customer_id)
     happening, signals = _happening(workspace, customer_id, row, score, now)
     found = Explained(customer_id, row["name"], happening.band)
+    limits = workspace.limits
     for play in sorted(workspace.plays.values(), key=lambda one: (rules.rank(one), one.name)):
-        found.would.append(_would(workspace, play, happening, signals, now))
+        found.would.append(_would(workspace, limits, play, happening, signals, now))
     for effect in store.rows(sql("playbook", "under_way"), {"customer_id": customer_id}):
         found.under_way.append(
             {
-                "play": effect["play"], "what": _in_words(effect), "state": effect["state"],
+                "play": effect["play"], "what": effect_in_words(effect), "state": effect["state"],
                 "due_at": iso(effect["due_at"]), "why": effect["reason"] or "",
             }
         )  # fmt: skip
@@ -117,7 +119,14 @@ def _happening(
     ), signals  # fmt: skip
 
 
-def _would(workspace: Workspace, play: Play, happening: rules.Happening, signals: frozenset[str], now: int) -> Would:
+def _would(
+    workspace: Workspace,
+    limits: arbiter.Rules,
+    play: Play,
+    happening: rules.Happening,
+    signals: frozenset[str],
+    now: int,
+) -> Would:
     if way := rules.obstacle(play, happening, signals):
         return Would(play.name, play.title, "", "occasion", way)
     store, templates = workspace.store, workspace.templates.by_name
@@ -130,10 +139,10 @@ def _would(workspace: Workspace, play: Play, happening: rules.Happening, signals
         effect = intent.effect
         if isinstance(effect, Mail):
             case = cases.case(
-                store, effect, workspace.limits, now, time_zone=workspace.time_zone, play=play, planned=True,
+                store, effect, limits, now, time_zone=workspace.time_zone, play=play, planned=True,
                 not_coming_in=workspace.not_coming_in,
             )  # fmt: skip
-            verdict = arbiter.ask(case, workspace.limits)
+            verdict = arbiter.ask(case, limits)
             if not isinstance(verdict, arbiter.Go) and not intent.after_days:
                 objections.append((verdict.rule, verdict.reason))
                 if isinstance(verdict, arbiter.Refuse):
@@ -152,15 +161,6 @@ def _intent_in_words(intent: rules.Intent) -> str:
     if isinstance(effect, Task):
         return f"task “{effect.title}”{later}"
     return f"tell the team{later}"
-
-
-def _in_words(effect: Row) -> str:
-    payload: Mapping[str, Any] = json.loads(effect["payload"])
-    if effect["kind"] == "task":
-        return f"task “{payload['title']}”"
-    if effect["kind"] == "alert":
-        return f"tell the team: {payload['title']}"
-    return f"mail {payload['template']} to {effect['target']}"
 
 
 # -- every red one ----------------------------------------------------------------------------------------------------
@@ -191,8 +191,10 @@ def worst(workspace: Workspace) -> list[Worst]:
         effects = store.rows(sql("playbook", "acts_since"), {"customer_id": row["id"], "since": row["since"]})
         acts = [one for one in effects if one["state"] in ACTED]
         if acts:
-            best = min(acts, key=lambda one: ("task", "mail", "sms", "alert").index(one["kind"]))
-            found.append(Worst(row["id"], row["name"], row["since"], f"{_in_words(best)}: {best['state']}", "", ""))
+            best = min(acts, key=lambda one: ANSWERS.index(one["kind"]))
+            found.append(
+                Worst(row["id"], row["name"], row["since"], f"{effect_in_words(best)}: {best['state']}", "", "")
+            )
             continue
         rule, reason = _why_nothing(workspace, row["id"], row["since"])
         found.append(Worst(row["id"], row["name"], row["since"], "", rule, reason))
@@ -210,10 +212,14 @@ def _why_nothing(workspace: Workspace, customer_id: str, since: int) -> tuple[st
     stopped = next((one for one in explained.would if one.rule not in ("", "occasion")), None)
     if stopped is not None:
         return stopped.rule, f"{stopped.play}: {stopped.reason}"
-    able = next((one for one in explained.would if one.does), None)
+    able = next((one for one in explained.would if one.does and _answers(workspace.plays[one.play])), None)
     if able is not None:
-        return "occasion", f"{able.play} would act, and acts when it turns again: it stood so in the first, silent pass"
+        return "occasion", f"{able.play} was not set off when the band turned, and would be now"
     return "occasion", "no play answers what costs this customer most points"
+
+
+def _answers(play: Play) -> bool:
+    return any(step.task or step.mail or step.sms for _, _, step in play.steps)
 
 
 # -- all plays --------------------------------------------------------------------------------------------------------

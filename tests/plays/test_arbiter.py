@@ -131,12 +131,6 @@ def test_who_asked_for_no_more_gets_nothing_of_any_class(purpose: str) -> None:
     assert ask(stopped, RULES) == Refuse("suppression", "asked for no more")
 
 
-def test_a_pause_that_the_customer_asked_for_ends_by_itself() -> None:
-    resting = replace(FINE, stopped="paused until April", stopped_until=NOW + 3 * DAY)
-
-    assert ask(resting, RULES) == Wait("suppression", "paused until April", NOW + 3 * DAY)
-
-
 def test_nobody_is_written_to_whom_somebody_must_help_first() -> None:
     assert ask(replace(FINE, troubles=("an urgent ticket is open", "more")), RULES) == Refuse(
         "suppression", "an urgent ticket is open"
@@ -282,7 +276,7 @@ CASES = st.builds(
     barred=st.sampled_from(["", "", "", "the workspace is in watch"]), paused=st.booleans(),
     stranger=st.sampled_from(["", "", "no longer a customer"]),
     statuses=st.lists(st.tuples(st.text(max_size=5), st.booleans(), st.booleans()), max_size=3).map(tuple),
-    stopped=st.sampled_from(["", "", "no more"]), stopped_until=st.none() | st.integers(NOW + 1, NOW + DAY),
+    stopped=st.sampled_from(["", "", "no more"]),
     mails=st.lists(st.integers(NOW - 9 * DAY, NOW), max_size=8).map(sorted).map(tuple),
     troubles=st.sampled_from([(), (), ("a charge is disputed",)]), minute_of_day=st.integers(0, 1439),
     day_is_closed=st.booleans(), approval=st.sampled_from(["", "", "wanted", "given", "denied"]),

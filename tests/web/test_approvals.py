@@ -93,6 +93,16 @@ def test_a_yes_lets_it_leave_with_the_text_of_the_template(any_house: House) -> 
     assert outbox.claim(any_house.store, Lane.MAIL, any_house.now) is not None
 
 
+def test_a_yes_brings_nothing_forward_that_is_for_a_later_day(any_house: House) -> None:
+    effect_id = ask_about_ann(any_house)
+    day = any_house.now + 3 * DAY
+    any_house.store.run("update effects set due_at = :day where id = :id", {"day": day, "id": effect_id})
+
+    approvals.send(any_house.workspace, effect_id, "Bea")
+
+    assert (effect(any_house, effect_id)["state"], effect(any_house, effect_id)["due_at"]) == ("waiting", day)
+
+
 def test_an_edited_text_is_kept_as_the_person_wrote_it(any_house: House) -> None:
     effect_id = ask_about_ann(any_house)
 

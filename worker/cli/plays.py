@@ -53,7 +53,7 @@ def _explain(workspace: Workspace, customer: str, as_json: bool) -> None:
     click.echo(f"{found.name or found.customer_id} is {found.band or 'not scored yet'}.")
     _tell(
         "Under way",
-        [f"{one['what']} ({one['play']}): {one['state']}, due {one['due_at']} {one['why']}" for one in found.under_way],
+        [f"{one['what']}: {one['state']}, due {one['due_at']} {one['why']}" for one in found.under_way],
     )
     would = [one for one in found.would if one.does]
     _tell(

@@ -93,8 +93,6 @@ class Case:
     """
     stopped: str = ""
     """Why this address wants no such message, "" where it has not said so."""
-    stopped_until: int | None = None
-    """When that ends by itself; None for never."""
     troubles: tuple[str, ...] = ()
     """What a person has to see to first: an urgent ticket, a dispute, a planned cancellation …"""
     promotion_amiss: str = ""
@@ -207,9 +205,7 @@ def consent(case: Case, rules: Rules) -> Objection | None:
 def suppression(case: Case, rules: Rules) -> Objection | None:
     """4. Who asked for no more gets none (RFC 8058); and no automatic mail while a person has to help, or has the word."""
     if case.stopped:
-        if case.stopped_until is None:
-            return Refuse("suppression", case.stopped)
-        return Wait("suppression", case.stopped, case.stopped_until)
+        return Refuse("suppression", case.stopped)
     if case.troubles:
         return Refuse("suppression", case.troubles[0])
     if case.purpose == MARKETING and case.promotion_amiss:

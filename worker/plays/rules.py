@@ -340,7 +340,9 @@ def letter(
     step = next(one for name, _, one in play.steps if name == step_name)
     fitting = [variant for variant in (step.sms if sms else step.mail) if _fits(variant, happening)]
     if not fitting:
-        return _refusal(happening, play, "variant", f"no mail for segment {happening.segment!r} in {happening.band}")
+        about = f" about {happening.driver.replace('_', ' ')}" if play.when.main_driver and happening.driver else ""
+        reason = f"no mail{about} for segment {happening.segment!r} in {happening.band}"
+        return _refusal(happening, play, "variant", reason)
     lacking: set[str] = set()
     for variant in fitting:
         name = _wording(variant.template, happening, templates)

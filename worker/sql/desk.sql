@@ -29,8 +29,9 @@ where a.effect_id = :effect_id
 update approvals set decided_at = :now, decision = :decision, by = :by, note = :note, subject = :subject, body = :body
 where effect_id = :effect_id and decided_at is null
 
--- name: let_leave
-update effects set state = 'waiting', due_at = :now where id = :effect_id and state = 'asked'
+-- name: let_leave: a later step of a play still waits for its day
+update effects set state = 'waiting', due_at = case when due_at > :now then due_at else :now end
+where id = :effect_id and state = 'asked'
 
 -- name: turn_down
 update effects set state = 'refused', finished_at = :now, reason = :reason where id = :effect_id and state = 'asked'

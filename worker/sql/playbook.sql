@@ -23,9 +23,9 @@ select c.id, c.name, t.since from standings t join customers c on c.id = t.custo
 where t.band = :band and c.merged_into is null
 order by t.since, c.name, c.id
 
--- name: acts_since
+-- name: acts_since: what answers a customer's trouble; an alert to the team is no answer yet
 select id, kind, play, target, payload, state from effects
-where customer_id = :customer_id and kind in ('mail', 'sms', 'task', 'alert') and play <> '' and created_at >= :since
+where customer_id = :customer_id and kind in ('mail', 'sms', 'task') and play <> '' and created_at >= :since
 order by created_at desc, id desc
 
 -- name: last_refusal
